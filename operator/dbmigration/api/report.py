@@ -1,0 +1,132 @@
+"""What one run says of itself: written by `run/`, stored in status by the operator, printed by the command line.
+
+The termination message of a pod holds at most 4 KiB, so it carries `Report.summary()`; the whole report is one JSON line on stdout.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from dbmigration.api.reasons import Reason
+from dbmigration.api.states import State
+
+TERMINATION_LIMIT = 4096
+"""Bytes that kubelet keeps of a termination message."""
+
+REPORT_KEY = "report"
+"""The key of the one log line that holds the whole report."""
+
+
+class Reported(BaseModel):
+    """camelCase outside. Unknown fields are ignored: an older operator may read a newer runner's report."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True)
+
+
+class Outcome(StrEnum):
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    INTERRUPTED = "Interrupted"
+
+
+class Failure(Reported):
+    """What stopped the run. `statement` has its literals replaced and at most 200 characters; `message` at most 1 KiB and no row value."""
+
+    reason: Reason
+    message: str = Field(max_length=1024)
+    transient: bool
+    file: str | None = None
+    line: int | None = None
+    sqlstate: str | None = None
+    statement: str | None = Field(default=None, max_length=200)
+
+
+class Database(Reported):
+    """`identity`: system identifier and database oid, the same through every host name."""
+
+    identity: str
+    name: str
+    server_version: str
+
+
+class BackupRecord(Reported):
+    """A dump that was read to its end. `uri` names volume file or object; also stands as JSON beside the dump."""
+
+    uri: str
+    bytes: int
+    sha256: str
+    server_version: str
+    dump_version: str
+    database: str
+    snapshot_lsn: str | None = None
+    started_at: datetime
+    completed_at: datetime
+    verified: bool
+
+
+class MigrationReport(Reported):
+    """One file of the plan after the run. Durations in milliseconds."""
+
+    name: str
+    state: State
+    checksum: str | None = None
+    applied_at: datetime | None = None
+    duration_ms: int | None = None
+    sqlstate: str | None = None
+    line: int | None = None
+    statement: str | None = None
+    message: str | None = None
+
+
+class Report(Reported):
+    """The whole story of one run.
+
+    `applied_now`: names of the files that this very run applied, in order. `executed_sql`: a migration's own SQL was begun (counts as an
+    attempt). `backup_reason`: why there is or is not a backup. `verified_file`: the newest file whose verify script passed in this run.
+    """
+
+    run_id: str
+    outcome: Outcome
+    reason: Reason
+    message: str = Field(max_length=1024)
+    failure: Failure | None = None
+    executed_sql: bool = False
+    started_at: datetime
+    finished_at: datetime
+    database: Database | None = None
+    plan_hash: str | None = None
+    environment: str | None = None
+    version: str | None = None
+    applied: int = 0
+    pending: int = 0
+    skipped: int = 0
+    applied_now: tuple[str, ...] = ()
+    pending_names: tuple[str, ...] = ()
+    backup: BackupRecord | None = None
+    backup_reason: Reason | None = None
+    verified_file: str | None = None
+    verify_reason: Reason | None = None
+    migrations: tuple[MigrationReport, ...] = ()
+    truncated: bool = False
+
+    def to_json(self) -> str:
+        return self.model_dump_json(by_alias=True, exclude_none=True)
+
+    def summary(self, limit: int = TERMINATION_LIMIT) -> Self:
+        """The same report with its lists shortened, newest kept, until its JSON fits `limit` bytes; `truncated` says so."""
+        report = self
+        keep = len(self.migrations)
+        while len(report.to_json().encode()) > limit and (keep or report.applied_now or report.pending_names):
+            keep //= 2
+            report = self.model_copy(
+                update={
+                    "truncated": True,
+                    "migrations": self.migrations[len(self.migrations) - keep :],
+                    "applied_now": self.applied_now[len(self.applied_now) - keep :] if keep else (),
+                    "pending_names": self.pending_names[:keep],
+                }
+            )
+        return report

@@ -1,0 +1,74 @@
+"""What the operator asks of one run: written by `kube/`, read by `run/`, as one JSON document in the Job's environment."""
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+REQUEST_VARIABLE = "DBMIGRATION_REQUEST"
+
+# Where the Job mounts things. Both sides read these, so they stand here.
+MIGRATIONS_DIR = "/run/dbmigration/migrations"
+SECRET_DIR = "/run/dbmigration/secret"  # noqa: S105 - a folder's name
+CA_DIR = "/run/dbmigration/ca"
+BACKUP_DIR = "/backup"
+TERMINATION_LOG = "/dev/termination-log"
+
+
+class Model(BaseModel):
+    """camelCase outside, snake_case inside; unknown fields are an error, so that two versions never half understand each other."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
+
+
+class ResourceRef(Model):
+    """The resource a run works for. `key` in messages: namespace/name."""
+
+    namespace: str
+    name: str
+    uid: str
+    cluster: str = ""
+
+
+class SecretKeys(Model):
+    """Which keys of the mounted Secret hold what, when the user named them; None: the well-known names are tried."""
+
+    uri: str | None = None
+    host: str | None = None
+    port: str | None = None
+    dbname: str | None = None
+    user: str | None = None
+    password: str | None = None
+
+
+class ExecutionRequest(Model):
+    """Times in milliseconds; 0 means no limit, as in PostgreSQL."""
+
+    lock_timeout_ms: int = 2000
+    statement_timeout_ms: int = 0
+    lock_retries: int = 10
+    out_of_order: bool = False
+
+
+class BackupRequest(Model):
+    """`required` False: the resource says policy Skip. `prefix` is the folder below the volume's root."""
+
+    required: bool
+    prefix: str = ""
+
+
+class RunRequest(Model):
+    """One run of one resource. `source_digest` is what the operator hashed: other bytes in the mount are SourceChanging."""
+
+    resource: ResourceRef
+    run_id: str
+    attempt: int
+    source_digest: str
+    environment: str
+    target: str | None = None
+    history_schema: str | None = None
+    history_table: str | None = None
+    secret_keys: SecretKeys = Field(default_factory=SecretKeys)
+    tls_mode: str | None = None
+    ca_key: str | None = None
+    execution: ExecutionRequest = Field(default_factory=ExecutionRequest)
+    backup: BackupRequest
+    reapply_rolled_back: bool = False

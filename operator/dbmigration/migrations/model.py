@@ -1,0 +1,153 @@
+"""What a folder of migrations is, as data: no I/O, no database."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from dbmigration.api.states import State
+
+CHECKSUM_ALGORITHM = "sha256-text-v1"
+"""SHA-256 over BOM-stripped, LF-normalised UTF-8 text. Stored beside each checksum: never change the meaning of a name."""
+
+DEFAULT_ENVIRONMENTS = ("development", "staging", "production")
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryTable:
+    """The table with the requirements' three columns. Never altered by us: it may belong to someone else."""
+
+    schema: str = "dbmigration"
+    table: str = "schema_migrations"
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.table}"
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    """A file that a header says must be applied (or skipped in this environment) before; `line` is the header's."""
+
+    name: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The comment block at the top of a file.
+
+    Empty `environments` means every environment; `transaction` None means: let the text decide.
+    """
+
+    title: str | None = None
+    purpose: str | None = None
+    dependencies: tuple[Dependency, ...] = ()
+    rollback: str | None = None
+    environments: tuple[str, ...] = ()
+    environment_line: int | None = None
+    transaction: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A rollback-NNN.sql or verify-NNN.sql."""
+
+    name: str
+    path: Path
+    checksum: str
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationFile:
+    """One NNN_name.sql. `number` compares; `version` is its digits as written ("004"). `size` in bytes."""
+
+    number: int
+    version: str
+    name: str
+    path: Path
+    checksum: str
+    size: int
+    header: Header
+    rollback: Script | None = None
+    verify: Script | None = None
+
+    def runs_in(self, environment: str | None) -> bool:
+        return not self.header.environments or environment in self.header.environments
+
+
+@dataclass(frozen=True, slots=True)
+class SetConfig:
+    """What dbmigration.toml beside the files says. `history` None: the file does not name one."""
+
+    history: HistoryTable | None = None
+    environments: tuple[str, ...] = DEFAULT_ENVIRONMENTS
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationSet:
+    """A folder, read. `files` are in order of their numbers; `digest` covers the raw bytes of everything that counts in the folder."""
+
+    directory: Path
+    files: tuple[MigrationFile, ...]
+    config: SetConfig
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedMigration:
+    """A row of the history table with what schema dbmigration knows of it. `checksum` None: nobody recorded one."""
+
+    name: str
+    applied_at: datetime
+    checksum: str | None = None
+    duration_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """All that the database says.
+
+    `rolled_back` maps a file's name to the checksum that a person rolled back; `partial` maps the name of an unfinished non-transactional
+    file to (statements done, checksum of the file then).
+    """
+
+    applied: tuple[AppliedMigration, ...] = ()
+    rolled_back: Mapping[str, str] = field(default_factory=dict)
+    partial: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedMigration:
+    """One line of a plan. `statements_done` > 0: an unfinished non-transactional file that a run would resume."""
+
+    name: str
+    version: str
+    state: State
+    file: MigrationFile | None
+    applied_at: datetime | None = None
+    duration_ms: int | None = None
+    statements_done: int = 0
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is and what would be done, in order. `hash` covers names and checksums of the pending files and the environment."""
+
+    migrations: tuple[PlannedMigration, ...]
+    environment: str | None
+    hash: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def pending(self) -> tuple[MigrationFile, ...]:
+        return tuple(m.file for m in self.migrations if m.state is State.PENDING and m.file is not None)
+
+    @property
+    def version(self) -> str | None:
+        """The digits of the newest applied file, as written in its name."""
+        applied = [m for m in self.migrations if m.state in (State.APPLIED, State.APPLIED_UNVERIFIED)]
+        return max(applied, key=lambda m: int(m.version)).version if applied else None
+
+    def count(self, *states: State) -> int:
+        return sum(m.state in states for m in self.migrations)
