@@ -1,0 +1,60 @@
+"""Is this backup still what was written? Asked of a file on a volume, with no database at hand."""
+
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from dbmigration.api.reasons import Reason
+from dbmigration.backup.clients import Client, choose_restore_client
+from dbmigration.backup.dump import child_environment, hash_file
+from dbmigration.backup.record import Backup, read_record, record_path
+from dbmigration.backup.stream import first_words
+from dbmigration.errors import Permanent, Place
+
+
+def check_backup(dump: Path, *, clients: Sequence[Client] | None = None) -> Backup:
+    """Size and SHA-256 against the record beside the dump, then a full read by pg_restore. Returns the record.
+
+    A truncated dump and a flipped bit fail here; `pg_restore --list` would accept both. Raises Permanent(BACKUP_FAILED) naming the file
+    and what is wrong, Transient(CLIENT_VERSION_MISMATCH) when no pg_restore here can read the dump. Memory is flat.
+    """
+    record = _read_record(dump)
+    try:
+        descriptor = os.open(dump, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as exc:
+        raise _damaged(dump, f"cannot be read: {exc.strerror}") from exc
+    try:
+        size, sha256 = hash_file(descriptor)
+    finally:
+        os.close(descriptor)
+    if size != record.bytes:
+        raise _damaged(dump, f"has {size} bytes, its record says {record.bytes}: it was cut or is another file")
+    if sha256 != record.sha256:
+        raise _damaged(dump, f"has SHA-256 {sha256}, its record says {record.sha256}: its bytes changed after the backup")
+    client = choose_restore_client(record.dump_version, clients)
+    read = subprocess.run(
+        [client.pg_restore, "--format=custom", "--file=/dev/null", dump],
+        env={name: value for name, value in child_environment({}).items() if not name.startswith("PG")},
+        capture_output=True,
+        check=False,
+    )
+    if read.returncode != 0:
+        raise _damaged(dump, f"cannot be read to its end, pg_restore says: {first_words(read.stderr, ())}")
+    return record
+
+
+def _read_record(dump: Path) -> Backup:
+    beside = record_path(dump)
+    try:
+        return read_record(beside)
+    except OSError as exc:
+        raise _damaged(dump, f"has no readable record {beside.name} beside it ({exc.strerror}): nothing says what it should be") from exc
+    except ValidationError as exc:
+        raise _damaged(dump, f"has a record {beside.name} that is no backup record ({exc.error_count()} fields are wrong)") from exc
+
+
+def _damaged(dump: Path, what: str) -> Permanent:
+    return Permanent(Reason.BACKUP_FAILED, f"The backup {dump.name} {what}. Do not rely on it; use an earlier one.", place=Place(str(dump)))

@@ -1,0 +1,197 @@
+"""Take a backup: pg_dump into a folder, proved by a full read and a second hash before it gets its name."""
+
+import errno
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from dbmigration.api.reasons import Reason
+from dbmigration.backup.clients import Client, choose_dump_client
+from dbmigration.backup.partial import Partial, clean_stale, make_folder, open_partial, publish, write_all
+from dbmigration.backup.record import Backup, record_path
+from dbmigration.backup.stream import CHUNK_BYTES, Command, StopRequest, raise_if_stopped, stream_dump
+from dbmigration.errors import Transient
+from dbmigration.postgres.conninfo import ConnInfo
+from dbmigration.postgres.session import Server
+
+LOCK_WAIT_TIMEOUT: Final = "60s"
+"""How long pg_dump waits for its ACCESS SHARE locks: somebody's DDL delays a backup, and past this fails it (another try follows)."""
+
+_LSN = "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text"
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+_NAME_PART_LIMIT = 63
+
+
+def take_backup(
+    conninfo: ConnInfo,
+    server: Server,
+    directory: Path,
+    *,
+    run_id: str,
+    stop: StopRequest,
+    name_prefix: str = "",
+    on_progress: Callable[[int], None] = lambda _: None,
+    clients: Sequence[Client] | None = None,
+) -> Backup:
+    """Dump the database into `directory`/`name_prefix`/`<database>-<UTC time>-<run id>.dump`, with its record as .json beside it.
+
+    Both files have mode 0600 and appear only when the dump was written, synced, read to its end by pg_restore while it was written, and
+    hashed a second time from the disk. `directory` is made if only its last part is missing. Temporary files that dead attempts left in
+    the same folder go first. `on_progress` gets the bytes written so far, at most every 0.5 s.
+
+    Raises Transient: CLIENT_VERSION_MISMATCH before anything is written, BACKUP_FAILED, INTERRUPTED within a fraction of a second of
+    `stop`. Whatever is raised, nothing of this attempt is left in the folder. Blocks for the time of the dump; memory is flat.
+    """
+    client = choose_dump_client(server.version, server.major, clients)
+    prefix = folder_of(name_prefix)
+    started_at = datetime.now(UTC)
+    with _disk_words(directory):
+        folder = make_folder(directory, Path(prefix))
+        clean_stale(folder)
+        final = folder / f"{file_stem(server.database, started_at, run_id)}.dump"
+        with open_partial(final) as partial:
+            environment = child_environment(conninfo.libpq_environment())
+            snapshot_lsn = read_lsn(conninfo)
+            size, sha256 = _write(client, environment, partial, on_progress=on_progress, stop=stop)
+            os.fsync(partial.descriptor)
+            _check_stored(partial, size=size, sha256=sha256, stop=stop)
+            backup = Backup(
+                uri=final.absolute().as_uri(),
+                bytes=size,
+                sha256=sha256,
+                server_version=server.version,
+                dump_version=client.version,
+                database=server.database,
+                snapshot_lsn=snapshot_lsn,
+                started_at=started_at,
+                completed_at=datetime.now(UTC),
+                verified=True,
+            )
+            raise_if_stopped(stop)
+            publish(partial, record_path(final), backup.to_json().encode())
+    return backup
+
+
+def file_stem(database: str, at: datetime, run_id: str) -> str:
+    """`<database>-<UTC time>-<run id>` in characters that every file system and object store takes."""
+    return f"{_safe(database)}-{at.astimezone(UTC):%Y%m%dT%H%M%SZ}-{_safe(run_id)}"
+
+
+def folder_of(prefix: str) -> PurePosixPath:
+    """`prefix` as a relative folder: "studio/db" stays, "../x" and "/x" cannot leave the volume."""
+    return PurePosixPath(*(_safe(part) for part in prefix.split("/") if part))
+
+
+def read_lsn(conninfo: ConnInfo) -> str | None:
+    """The WAL position now ("0/16B3748"; on a replica, what it has replayed). None when it cannot be read: pg_dump will say why."""
+    try:
+        with psycopg.connect(make_conninfo("", **{"connect_timeout": "10", **conninfo.parameters}), autocommit=True) as connection:
+            row = connection.execute(_LSN).fetchone()
+    except psycopg.Error:
+        return None
+    return None if row is None else str(row[0])
+
+
+def child_environment(libpq: Mapping[str, str]) -> dict[str, str]:
+    """Ours without what a child must not read, libpq's variables (the password among them), and messages in English."""
+    inherited = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
+    return inherited | {"LC_ALL": "C"} | dict(libpq)
+
+
+def hash_file(descriptor: int, stop: StopRequest | None = None) -> tuple[int, str]:
+    """Size in bytes and SHA-256 of a file as the disk holds it: its pages in memory are given up first where the system can."""
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    digest, size, buffer = hashlib.sha256(), 0, memoryview(bytearray(CHUNK_BYTES))
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    while count := os.readv(descriptor, [buffer]):
+        if stop is not None:
+            raise_if_stopped(stop)
+        digest.update(buffer[:count])
+        size += count
+    return size, digest.hexdigest()
+
+
+def _write(
+    client: Client, environment: Mapping[str, str], partial: Partial, *, on_progress: Callable[[int], None], stop: StopRequest
+) -> tuple[int, str]:
+    digest = hashlib.sha256()
+
+    def sink(piece: memoryview) -> None:
+        write_all(partial.descriptor, piece)
+        digest.update(piece)
+
+    # pg_restore reads a file and talks to nobody: it gets no connection and no password.
+    offline = {name: value for name, value in environment.items() if not name.startswith("PG")}
+    size = stream_dump(
+        Command(
+            "pg_dump",
+            (str(client.pg_dump), "--format=custom", "--no-password", f"--lock-wait-timeout={LOCK_WAIT_TIMEOUT}"),
+            environment,
+        ),
+        Command("pg_restore", (str(client.pg_restore), "--format=custom", "--file=/dev/null"), offline),
+        sink=sink,
+        on_progress=on_progress,
+        stop=stop,
+        hide=(environment.get("PGPASSWORD", ""),),
+    )
+    on_progress(size)
+    return size, digest.hexdigest()
+
+
+def _check_stored(partial: Partial, *, size: int, sha256: str, stop: StopRequest) -> None:
+    stored = hash_file(partial.descriptor, stop)
+    if stored != (size, sha256):
+        raise Transient(
+            Reason.BACKUP_FAILED,
+            f"The disk does not hold what was written: {stored[0]} bytes with SHA-256 {stored[1][:12]}… instead of "
+            f"{size} with {sha256[:12]}…. The dump was removed; check the volume.",
+        )
+
+
+@contextmanager
+def _disk_words(directory: Path) -> Iterator[None]:
+    """An OSError of the folder, as BACKUP_FAILED that names the folder, its free bytes and what to do."""
+    try:
+        yield
+    except OSError as exc:
+        raise Transient(Reason.BACKUP_FAILED, disk_words(exc, directory)) from exc
+
+
+def disk_words(exc: OSError, directory: Path) -> str:
+    """What happened to the folder, in one sentence with its free bytes and the remedy."""
+    match exc.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            what = "is full: make room or enlarge the volume"
+        case errno.EROFS:
+            what = "is read-only: mount it writable"
+        case errno.EACCES | errno.EPERM:
+            what = f"may not be written by user id {os.geteuid()}: give it to that user (in a pod: fsGroup)"
+        case errno.ENOENT | errno.ENOTDIR:
+            what = "is not there: make the folder or mount the volume"
+        case _:
+            what = f"failed: {exc.strerror or type(exc).__name__}"
+    return f"The backup folder {directory} {what} ({_free(directory)})."
+
+
+def _free(directory: Path) -> str:
+    for folder in (directory, *directory.absolute().parents):
+        try:
+            return f"{shutil.disk_usage(folder).free} bytes free"
+        except OSError:
+            continue
+    return "free space unknown"
+
+
+def _safe(text: str) -> str:
+    cleaned = _UNSAFE.sub("_", text)[:_NAME_PART_LIMIT]
+    return f"_{cleaned[1:]}" if cleaned.startswith((".", "-")) else cleaned or "_"

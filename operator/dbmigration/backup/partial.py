@@ -1,0 +1,134 @@
+"""A backup in the making: a temporary name that is locked while its writer lives, and the step to the final name.
+
+Nothing stands under a final name unless it is whole and on disk. A crash leaves only temporary files; the kernel drops their lock with the
+process, which is how the next start knows that they are dead.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+PARTIAL_SUFFIX = ".partial"
+UNLOCKABLE_STALE_AFTER_S = 24 * 3600
+"""On a file system without flock, age alone says that a temporary file is dead."""
+
+_FILE_MODE = 0o600
+_FOLDER_MODE = 0o700
+_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """An open, locked temporary file. `final` is the name it gets by `publish`."""
+
+    descriptor: int
+    path: Path
+    final: Path
+
+
+def make_folder(root: Path, prefix: Path) -> Path:
+    """`root`/`prefix`, made as far as it is missing (only the last part of `root` itself), mode 0700, entries synced. Raises OSError."""
+    folder = root
+    if not root.is_dir():
+        _make(root)
+    for part in prefix.parts:
+        folder = folder / part
+        if not folder.is_dir():
+            _make(folder)
+    return folder
+
+
+def clean_stale(folder: Path) -> int:
+    """Remove the temporary files of dead writers; returns how many. Files of living writers, on any node that sees the lock, stay."""
+    removed = 0
+    for path in folder.glob(f".*{PARTIAL_SUFFIX}"):
+        # A file of another owner, or one that its writer removes at this moment, is not ours to clean.
+        with contextlib.suppress(OSError):
+            removed += _remove_if_dead(path)
+    return removed
+
+
+@contextlib.contextmanager
+def open_partial(final: Path) -> Iterator[Partial]:
+    """A temporary file beside `final`, mode 0600, locked; gone when the block ends, whatever ended it, unless published. Raises OSError."""
+    path = final.with_name(f".{final.name}{PARTIAL_SUFFIX}")
+    descriptor = _create_locked(path)
+    try:
+        yield Partial(descriptor, path, final)
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def publish(partial: Partial, record_path: Path, record: bytes) -> None:
+    """Give a synced dump its final name and put its record beside it, the record last: where a record stands, its dump is whole.
+
+    Raises OSError; then neither final name exists.
+    """
+    with open_partial(record_path) as written:
+        write_all(written.descriptor, memoryview(record))
+        os.fsync(written.descriptor)
+        try:
+            partial.path.rename(partial.final)
+            written.path.rename(written.final)
+            _sync_folder(partial.final.parent)
+        except OSError:
+            record_path.unlink(missing_ok=True)
+            partial.final.unlink(missing_ok=True)
+            raise
+
+
+def write_all(descriptor: int, data: memoryview) -> None:
+    """write(2) until all is written: a nearly full disk takes a part first and fails on the rest."""
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def _make(folder: Path) -> None:
+    folder.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+    _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _create_locked(path: Path) -> int:
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError as exc:
+            if exc.errno not in _NO_LOCKS:
+                os.close(descriptor)
+                path.unlink(missing_ok=True)
+                raise
+        # A cleaner that came between open and flock took the file for a dead writer's and removed it: make another.
+        if os.fstat(descriptor).st_nlink:
+            return descriptor
+        os.close(descriptor)
+
+
+def _remove_if_dead(path: Path) -> bool:
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError as exc:
+            if exc.errno not in _NO_LOCKS or time.time() - os.fstat(descriptor).st_mtime < UNLOCKABLE_STALE_AFTER_S:
+                return False
+        path.unlink()
+        return True
+    finally:
+        os.close(descriptor)
