@@ -1,0 +1,151 @@
+"""The CustomResourceDefinition, generated from the models: `python -m dbmigration.api.crd --write | --check [DIRECTORY]`.
+
+Kubernetes takes structural schemas only (API concepts, "Specifying a structural schema"): no $ref, no anyOf of types, no title.
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dbmigration.api.names import GROUP, KIND, PLURAL, SHORT_NAME, VERSION
+from dbmigration.api.spec import Spec
+from dbmigration.api.status import Status
+
+FILE_NAME = f"{GROUP}_{PLURAL}.yaml"
+
+_NOT_STRUCTURAL = ("title", "$defs", "additionalProperties")
+
+_COLUMNS = (
+    ("Ready", "string", '.status.conditions[?(@.type=="Ready")].status', 0, "Whether the database is as the resource asks."),
+    ("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', 0, "Why."),
+    ("Version", "string", ".status.version", 0, "Number of the newest applied file."),
+    ("Pending", "integer", ".status.pending", 0, "How many files wait."),
+    ("Backup", "string", '.status.conditions[?(@.type=="BackedUp")].reason', 0, "Whether the newest change was backed up before."),
+    ("Environment", "string", ".spec.environment", 1, "Which environment the database is."),
+    ("Step", "string", ".status.progress.step", 1, "Where the run is."),
+    ("Message", "string", '.status.conditions[?(@.type=="Ready")].message', 1, "What happened and what to do."),
+    ("Age", "date", ".metadata.creationTimestamp", 0, "Age of the resource."),
+)
+
+
+def structural(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
+    """A pydantic JSON schema as Kubernetes takes it: references inlined, `X or null` as X, defaults of None left out."""
+    found = dict(schema)
+    if "$ref" in found:
+        target = definitions[found.pop("$ref").rsplit("/", 1)[1]]
+        found = {**target, **found}
+    variants = [v for v in found.get("anyOf", ()) if v != {"type": "null"}]
+    if "anyOf" in found and len(variants) == 1:
+        del found["anyOf"]
+        return structural({**variants[0], **found}, definitions)
+    if "allOf" in found and len(found["allOf"]) == 1:
+        return structural({**found.pop("allOf")[0], **found}, definitions)
+    if found.get("default", ...) is None:
+        del found["default"]
+    values = found.get("additionalProperties")
+    result = {key: value for key, value in found.items() if key not in _NOT_STRUCTURAL}
+    if "description" in result:
+        result["description"] = " ".join(str(result["description"]).split())
+    if isinstance(values, dict):
+        result["additionalProperties"] = structural(values, definitions)
+    if "properties" in result:
+        result["properties"] = {name: structural(value, definitions) for name, value in result["properties"].items()}
+        defaulted = {name for name, value in result["properties"].items() if "default" in value}
+        required = [name for name in result.get("required", ()) if name not in defaulted]
+        result.pop("required", None)
+        if required:
+            result["required"] = required
+    if isinstance(result.get("items"), dict):
+        result["items"] = structural(result["items"], definitions)
+    if result.get("default") == [] or (result.get("default") == {} and "additionalProperties" in result):
+        del result["default"]
+    if result.get("type") == "integer":
+        result.setdefault("format", "int64")
+    return result
+
+
+def schema_of(model: type[Spec] | type[Status]) -> dict[str, Any]:
+    raw = model.model_json_schema(by_alias=True)
+    return structural(raw, raw.get("$defs", {}))
+
+
+def build_crd() -> dict[str, Any]:
+    """The whole CustomResourceDefinition as a JSON object."""
+    status = schema_of(Status)
+    # No tool may take a resource nobody has looked at yet for finished (kstatus compares this with metadata.generation).
+    status["default"] = {"observedGeneration": -1}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{PLURAL}.{GROUP}"},
+        "spec": {
+            "group": GROUP,
+            "scope": "Namespaced",
+            "names": {
+                "kind": KIND,
+                "listKind": f"{KIND}List",
+                "plural": PLURAL,
+                "singular": KIND.lower(),
+                "shortNames": [SHORT_NAME],
+                "categories": ["dbmigration"],
+            },
+            "versions": [
+                {
+                    "name": VERSION,
+                    "served": True,
+                    "storage": True,
+                    "subresources": {"status": {}},
+                    "additionalPrinterColumns": [
+                        {"name": name, "type": kind, "jsonPath": path, "priority": priority, "description": text}
+                        for name, kind, path, priority, text in _COLUMNS
+                    ],
+                    "schema": {
+                        "openAPIV3Schema": {
+                            "type": "object",
+                            "description": "A PostgreSQL database that is to be at the newest of a set of migrations: backed up, migrated and proved.",
+                            "required": ["spec"],
+                            "properties": {
+                                "apiVersion": {"type": "string"},
+                                "kind": {"type": "string"},
+                                "metadata": {"type": "object"},
+                                "spec": schema_of(Spec),
+                                "status": status,
+                            },
+                        }
+                    },
+                }
+            ],
+        },
+    }
+
+
+def render() -> str:
+    """The CRD as YAML, with a line that says where it comes from."""
+    import yaml
+
+    text = yaml.safe_dump(build_crd(), sort_keys=False, width=140, allow_unicode=True)
+    return f"# Generated by `python -m dbmigration.api.crd --write`: change the models in operator/dbmigration/api instead.\n{text}"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit status 1 when --check finds the file stale."""
+    parser = argparse.ArgumentParser(prog="python -m dbmigration.api.crd", description=__doc__)
+    mode = parser.add_mutually_exclusive_group(required=True)
+    mode.add_argument("--write", action="store_true", help="write the file")
+    mode.add_argument("--check", action="store_true", help="fail when the file is not what the models say")
+    parser.add_argument("directory", nargs="?", type=Path, default=Path("crds"))
+    given = parser.parse_args(arguments)
+    path = given.directory / FILE_NAME
+    if given.write:
+        path.write_text(render(), encoding="utf-8")
+        return 0
+    if path.is_file() and path.read_text(encoding="utf-8") == render():
+        return 0
+    sys.stderr.write(f"{path} is stale: run `python -m dbmigration.api.crd --write` and commit it\n")
+    return 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,28 @@
+"""Names that the resource, its Jobs and its tools agree on. No third-party import."""
+
+GROUP = "dbmigration.dev"
+VERSION = "v1alpha1"
+KIND = "DatabaseMigration"
+PLURAL = "databasemigrations"
+SHORT_NAME = "dbm"
+API_VERSION = f"{GROUP}/{VERSION}"
+
+MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
+MANAGED_BY = "dbmigration-operator"
+
+UID_LABEL = f"{GROUP}/uid"
+"""On Jobs and pods: uid of the resource, so that one list call finds them (a name may be longer than a label)."""
+RESOURCE_ANNOTATION = f"{GROUP}/resource"
+"""On Jobs and pods: name of the resource."""
+RUN_KEY_ANNOTATION = f"{GROUP}/run-key"
+SPEC_HASH_ANNOTATION = f"{GROUP}/spec-hash"
+POD_HASH_ANNOTATION = f"{GROUP}/pod-hash"
+"""On Jobs: hash of everything that decides whether and where the pod can start."""
+ATTEMPT_ANNOTATION = f"{GROUP}/attempt"
+RETRY_VALUE_ANNOTATION = f"{GROUP}/retry-value"
+"""On Jobs: value of the retry annotation that the run was started with."""
+
+RETRY_ANNOTATION = f"{GROUP}/retry"
+"""On the resource: any new value starts a new run after a permanent failure, and lifts RolledBack."""
+
+RUNNER_CONTAINER = "runner"

@@ -1,0 +1,341 @@
+"""What a person asks for in `spec` of a DatabaseMigration. The docstrings are what `kubectl explain` prints.
+
+The CRD is generated from these models (`python -m dbmigration.api.crd`). Its CEL rules and the validators here say the same: the rules
+refuse at `kubectl apply`, the validators catch a resource that an older CRD let through. A field that does not work yet is not here.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
+
+from dbmigration.api.durations import DURATION_PATTERN, milliseconds
+from dbmigration.api.request import Model
+
+MAX_CONFIG_MAPS = 20
+_MAX_TIMEOUT = "596h"  # PostgreSQL keeps timeouts as 32-bit milliseconds
+
+
+def rule(expression: str, message: str) -> dict[str, str]:
+    """One CEL rule of the CRD; `message` says what to write instead."""
+    return {"rule": expression, "message": message}
+
+
+def rules(*given: dict[str, str]) -> dict[str, Any]:
+    """The rules as extra keys of a JSON schema."""
+    return {"x-kubernetes-validations": list(given)}
+
+
+def _is_duration(text: str) -> str:
+    milliseconds(text)
+    return text
+
+
+_DURATION_RULE = rule(
+    f"self.matches('{DURATION_PATTERN}') && duration(self) <= duration('{_MAX_TIMEOUT}')",
+    f"write a duration like 500ms, 2s, 1m30s or 4h, at most {_MAX_TIMEOUT}",
+)
+Duration = Annotated[str, Field(max_length=32, json_schema_extra=rules(_DURATION_RULE)), AfterValidator(_is_duration)]
+ObjectName = Annotated[str, Field(min_length=1, max_length=253)]
+ObjectKey = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
+Identifier = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[A-Za-z_][A-Za-z0-9_$]*$")]
+Quantities = Annotated[
+    dict[str, Any],
+    Field(
+        json_schema_extra={"additionalProperties": {"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}]}}
+    ),
+]
+FreeForm = Annotated[dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})]
+
+
+class SpecModel(Model):
+    """Part of `spec`: unknown fields are refused, so that an operator never half obeys a newer resource."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class SecretKeysSpec(SpecModel):
+    """Which keys of the Secret hold what. Without it the well-known names are tried: uri, url, host, port, dbname, user, username, password."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "!has(self.uri) || !(has(self.host) || has(self.port) || has(self.dbname) || has(self.user) || has(self.password))",
+                "keys.uri names one key with the whole URI: write either uri or host, port, dbname, user and password",
+            )
+        )
+    )
+
+    uri: ObjectKey | None = None
+    """Key with the whole connection URI."""
+    host: ObjectKey | None = None
+    """Key with the host name."""
+    port: ObjectKey | None = None
+    """Key with the port."""
+    dbname: ObjectKey | None = None
+    """Key with the name of the database."""
+    user: ObjectKey | None = None
+    """Key with the user's name."""
+    password: ObjectKey | None = None
+    """Key with the password, as it is (not percent-encoded)."""
+
+
+class SecretRef(SpecModel):
+    """A Secret of the resource's own namespace. Only the run's pod mounts it; the operator never reads it."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule("!(has(self.key) && has(self.keys))", "write either key (one key that holds the whole URI) or keys, not both"),
+        )
+    )
+
+    name: ObjectName
+    """Name of the Secret."""
+    key: ObjectKey | None = None
+    """The one key that holds the whole connection URI."""
+    keys: SecretKeysSpec | None = None
+    """Names of the keys where they are not the well-known ones."""
+
+
+class KeyRef(SpecModel):
+    """One key of an object in the resource's namespace."""
+
+    name: ObjectName
+    """Name of the object."""
+    key: ObjectKey = "ca.crt"
+    """Key that holds the PEM file."""
+
+
+class CaRef(SpecModel):
+    """Where the certificate authority's PEM file is."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule("has(self.secret) != has(self.configMap)", "write exactly one of caRef.secret and caRef.configMap"),
+        )
+    )
+
+    secret: KeyRef | None = None
+    """A key of a Secret."""
+    config_map: KeyRef | None = None
+    """A key of a ConfigMap."""
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if (self.secret is None) == (self.config_map is None):
+            raise ValueError("write exactly one of caRef.secret and caRef.configMap")
+        return self
+
+
+class TlsMode(StrEnum):
+    """As libpq's sslmode."""
+
+    DISABLE = "disable"
+    PREFER = "prefer"
+    REQUIRE = "require"
+    VERIFY_CA = "verify-ca"
+    VERIFY_FULL = "verify-full"
+
+
+class Tls(SpecModel):
+    """How the connection is encrypted and the server is known. Without it, what the Secret's URI says holds."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "!has(self.caRef) || self.mode.startsWith('verify-')",
+                "caRef is only looked at by mode verify-ca and verify-full: write one of them, or leave caRef out",
+            )
+        )
+    )
+
+    mode: TlsMode = TlsMode.VERIFY_FULL
+    """libpq's sslmode."""
+    ca_ref: CaRef | None = None
+    """The authority that signed the server's certificate. Without it, the image's own list of authorities."""
+
+
+class DatabaseSpec(SpecModel):
+    """The database to migrate."""
+
+    secret_ref: SecretRef
+    """The Secret with the connection."""
+    tls: Tls | None = None
+    """Encryption and the server's certificate."""
+
+
+class ConfigMapRef(SpecModel):
+    """A ConfigMap of the resource's own namespace."""
+
+    name: ObjectName
+    """Name of the ConfigMap."""
+
+
+class Source(SpecModel):
+    """Where the migration files are."""
+
+    config_maps: tuple[ConfigMapRef, ...] = Field(
+        min_length=1,
+        max_length=MAX_CONFIG_MAPS,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    """ConfigMaps whose keys are the files (NNN_name.sql, rollback-NNN.sql, verify-NNN.sql, dbmigration.toml). Several, for a set past
+    1 MiB; together they are one folder, so no file may be in two of them."""
+
+
+class History(SpecModel):
+    """The table that says what is applied. Without it: what dbmigration.toml beside the files says, else dbmigration.schema_migrations."""
+
+    schema_: Identifier = Field(alias="schema")
+    """Schema of the table. The first file may create it."""
+    table: Identifier
+    """Name of the table."""
+
+
+class Execution(SpecModel):
+    """How SQL is run."""
+
+    lock_timeout: Duration = "2s"
+    """How long a statement may wait for a lock before the file is rolled back and tried again. Other readers queue no longer than this. 0s: for ever."""
+    statement_timeout: Duration = "0s"
+    """How long one statement may take. 0s: no limit."""
+    lock_retries: int = Field(default=10, ge=0, le=1000)
+    """How often a file is tried again within one run after a lock timeout, a deadlock or a serialization failure."""
+    out_of_order: bool = False
+    """Allow a file with a lower number than one that is already applied."""
+
+
+class PersistentVolumeClaimRef(SpecModel):
+    """A PersistentVolumeClaim of the resource's own namespace."""
+
+    claim_name: ObjectName
+    """Name of the claim. Dumps go to a folder named like the resource."""
+
+
+class BackupDestination(SpecModel):
+    """Where dumps go."""
+
+    persistent_volume_claim: PersistentVolumeClaimRef
+    """A volume."""
+
+
+class BackupPolicy(StrEnum):
+    """Whether a verified dump comes before the first statement."""
+
+    REQUIRED = "Required"
+    SKIP = "Skip"
+
+
+_NEEDS_DESTINATION = (
+    "backup.policy Required (the default) needs backup.destination.persistentVolumeClaim.claimName; "
+    "to migrate without a backup write backup: {policy: Skip}"
+)
+_TAKES_NO_DESTINATION = "backup.policy Skip takes no destination: leave destination out, or write policy: Required"
+
+
+class Backup(SpecModel):
+    """A pg_dump that was read to its end before anything is migrated."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule("self.policy != 'Required' || has(self.destination)", _NEEDS_DESTINATION),
+            rule("self.policy != 'Skip' || !has(self.destination)", _TAKES_NO_DESTINATION),
+        )
+    )
+
+    policy: BackupPolicy = BackupPolicy.REQUIRED
+    """Required: no migration without a verified backup. Skip: none is taken, and the resource says so."""
+    destination: BackupDestination | None = None
+    """Where dumps go. Needed by policy Required."""
+
+    @model_validator(mode="after")
+    def _destination_fits_policy(self) -> Self:
+        if self.policy is BackupPolicy.REQUIRED and self.destination is None:
+            raise ValueError(_NEEDS_DESTINATION)
+        if self.policy is BackupPolicy.SKIP and self.destination is not None:
+            raise ValueError(_TAKES_NO_DESTINATION)
+        return self
+
+
+class Retry(SpecModel):
+    """What happens after a failure that another attempt can mend. What fails before any SQL is retried for ever, at most 5 minutes apart."""
+
+    limit: int = Field(default=5, ge=1, le=100)
+    """How many attempts may have executed SQL before the resource is Stalled with RetryLimitReached."""
+    backoff: Annotated[
+        Duration,
+        Field(json_schema_extra=rules(_DURATION_RULE, rule("duration(self) >= duration('1s')", "retry.backoff is at least 1s"))),
+    ] = "10s"
+    """Pause before the second attempt; it doubles with each failure, up to 5 minutes."""
+
+
+class Resources(SpecModel):
+    """Compute resources of the run's container, as in a pod."""
+
+    requests: Quantities = Field(default_factory=dict)
+    """What the scheduler reserves."""
+    limits: Quantities = Field(default_factory=dict)
+    """What the container may use at most."""
+
+
+class LocalObjectRef(SpecModel):
+    """An object of the resource's own namespace."""
+
+    name: ObjectName
+    """Name of the object."""
+
+
+class Job(SpecModel):
+    """Knobs of the run's pod. Its security context is fixed: the restricted Pod Security standard."""
+
+    resources: Resources | None = None
+    """Default: requests 50m CPU and 64Mi, limit 512Mi."""
+    node_selector: dict[str, str] = Field(default_factory=dict)
+    """As in a pod."""
+    tolerations: tuple[FreeForm, ...] = Field(default=(), max_length=32)
+    """As in a pod."""
+    affinity: FreeForm | None = None
+    """As in a pod."""
+    service_account_name: ObjectName | None = None
+    """Service account of the pod. Its token is never mounted."""
+    image_pull_secrets: tuple[LocalObjectRef, ...] = Field(default=(), max_length=16)
+    """Secrets for the image's registry."""
+    labels: dict[str, str] = Field(default_factory=dict)
+    """More labels of the pod. The operator's own win."""
+    annotations: dict[str, str] = Field(default_factory=dict)
+    """More annotations of the pod. The operator's own win."""
+    active_deadline_seconds: int | None = Field(default=None, ge=1)
+    """End a run that takes longer, in seconds. Default: no limit; an index build may take hours."""
+
+
+class Spec(SpecModel):
+    """What is to be true of one database."""
+
+    database: DatabaseSpec
+    """The database to migrate."""
+    source: Source
+    """Where the migration files are."""
+    environment: str = Field(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Which environment this database is: files whose header names others are skipped here. One of the set's environments (default
+    development, staging, production)."""
+    target: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=18,
+        json_schema_extra=rules(
+            rule("self.matches('^[0-9]{3,18}$')", 'target is the number of a file as its name has it, in quotes: target: "004"'),
+        ),
+    )
+    """Migrate up to this number and no further. Default: the newest file. Below the applied version it is refused."""
+    history: History | None = None
+    """The table that says what is applied."""
+    execution: Execution = Field(default_factory=Execution, json_schema_extra={"default": {}})
+    """How SQL is run."""
+    backup: Backup = Field(json_schema_extra={"default": {}})
+    """The backup before the migration."""
+    retry: Retry = Field(default_factory=Retry, json_schema_extra={"default": {}})
+    """What happens after a failure that another attempt can mend."""
+    suspend: bool = False
+    """Start no new run. A run in progress finishes."""
+    job: Job = Field(default_factory=Job, json_schema_extra={"default": {}})
+    """Knobs of the run's pod."""

@@ -1,0 +1,192 @@
+"""What the operator says in `status` of a DatabaseMigration: at most 32 KiB, whatever the set of files is.
+
+Applied state is rebuilt from the database by every run; control state (attempts, next retry, last handled annotation) lives only here.
+"""
+
+from datetime import datetime
+from typing import Self
+
+from pydantic import ConfigDict, Field
+
+from dbmigration.api.conditions import Condition, clip
+from dbmigration.api.report import BackupRecord, MigrationReport, Reported
+
+STATUS_LIMIT = 32 * 1024
+"""Most bytes of JSON that a status may have: it is copied into every watch event."""
+
+MIGRATIONS_KEPT = 50
+RUNS_KEPT = 10
+PLAN_NAMES_KEPT = 20
+
+
+class StatusModel(Reported):
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class SourceStatus(StatusModel):
+    """The files that the newest run was given."""
+
+    digest: str = Field(max_length=128)
+    """SHA-256 over names and bytes of the files."""
+
+
+class DatabaseStatus(StatusModel):
+    """The database that the newest run met."""
+
+    identity: str = Field(max_length=128)
+    """System identifier and database oid: the same through every host name."""
+    name: str = Field(default="", max_length=256)
+    """Name of the database."""
+    server_version: str = Field(max_length=128)
+    """Version of the server."""
+
+
+class PlanStatus(StatusModel):
+    """The newest plan."""
+
+    hash: str | None = Field(default=None, max_length=128)
+    """Hash of names and checksums of the pending files and the environment."""
+    pending: int = 0
+    """How many files wait."""
+    names: tuple[str, ...] = Field(default=(), max_length=PLAN_NAMES_KEPT)
+    """The first of them. The whole list is in the run's log."""
+
+
+class RunStatus(StatusModel):
+    """The newest run."""
+
+    key: str = Field(max_length=64)
+    """Hash of what the run was asked: spec, files, retry annotation. The same key is not run again once it has a final result."""
+    spec_hash: str = Field(default="", max_length=64)
+    """Hash of the whole spec then: after a permanent failure any change of it starts a run."""
+    attempt: int = 1
+    """Number of this attempt with this key, from 1."""
+    failures: int = 0
+    """Attempts with this key that failed in a row."""
+    counted: int = 0
+    """Those of them that had executed SQL: they count against retry.limit."""
+    job_name: str = Field(max_length=253)
+    """Job of this attempt: kubectl logs job/NAME."""
+    started_at: datetime
+    """When the Job was made."""
+    finished_at: datetime | None = None
+    """When its result was stored. Missing while it runs."""
+    next_retry_at: datetime | None = None
+    """When the next attempt starts. Missing when the result is final."""
+    outcome: str | None = Field(default=None, max_length=32)
+    """Succeeded, Failed or Interrupted."""
+    reason: str | None = Field(default=None, max_length=64)
+    """Why."""
+    message: str | None = Field(default=None, max_length=2048)
+    """In words."""
+    file: str | None = Field(default=None, max_length=512)
+    """File that stopped the run."""
+    line: int | None = None
+    """Line in that file, from 1."""
+    sqlstate: str | None = Field(default=None, max_length=16)
+    """SQLSTATE of the error."""
+
+    @property
+    def final(self) -> bool:
+        """It has a result that no further attempt follows."""
+        return self.finished_at is not None and self.next_retry_at is None
+
+
+class ProgressStatus(StatusModel):
+    """Where the run is. Written at most every 10 seconds."""
+
+    step: str = Field(max_length=64)
+    """source, connect, lock, plan, backup, apply, verify …"""
+    file: str | None = Field(default=None, max_length=512)
+    """File at work."""
+    done: int | None = None
+    """How much is done, in the step's own unit."""
+    total: int | None = None
+    """Of how much."""
+    message: str | None = Field(default=None, max_length=1024)
+    """In words."""
+    at: datetime
+    """When this was written."""
+
+
+class RunSummary(StatusModel):
+    """A past run."""
+
+    id: str = Field(max_length=253)
+    """Name of its Job."""
+    started_at: datetime
+    """When it started."""
+    finished_at: datetime
+    """When its result was stored."""
+    outcome: str = Field(max_length=32)
+    """Succeeded, Failed or Interrupted."""
+    reason: str = Field(max_length=64)
+    """Why."""
+    from_: str | None = Field(default=None, alias="from", max_length=32)
+    """Version before."""
+    to: str | None = Field(default=None, max_length=32)
+    """Version after."""
+    backup_uri: str | None = Field(default=None, max_length=1024)
+    """Its backup."""
+
+
+class Status(StatusModel):
+    """What is true of the database, and what the operator is doing about it."""
+
+    observed_generation: int = -1
+    """The newest generation of the spec that the operator has seen. -1: none yet."""
+    conditions: tuple[Condition, ...] = Field(
+        default=(), max_length=16, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
+    )
+    """Ready always; Reconciling or Stalled while True; BackedUp and Verified once a run has said so."""
+    version: str | None = Field(default=None, max_length=32)
+    """Number of the newest applied file."""
+    applied: int | None = None
+    """How many files are applied."""
+    pending: int | None = None
+    """How many wait."""
+    skipped: int | None = None
+    """How many are for other environments."""
+    source: SourceStatus | None = None
+    """The files of the newest run."""
+    database: DatabaseStatus | None = None
+    """The database that the newest run met."""
+    plan: PlanStatus | None = None
+    """The newest plan."""
+    run: RunStatus | None = None
+    """The newest run."""
+    last_handled_retry: str | None = Field(default=None, max_length=256)
+    """Value of the annotation dbmigration.dev/retry that the newest finished run was started with."""
+    backup: BackupRecord | None = None
+    """The newest verified backup."""
+    migrations: tuple[MigrationReport, ...] = Field(default=(), max_length=MIGRATIONS_KEPT)
+    """The newest files and what they are to the database."""
+    progress: ProgressStatus | None = None
+    """Where the run is."""
+    runs: tuple[RunSummary, ...] = Field(default=(), max_length=RUNS_KEPT)
+    """The newest runs, newest first."""
+
+    def to_json(self) -> str:
+        return self.model_dump_json(by_alias=True, exclude_none=True)
+
+    def fit(self, limit: int = STATUS_LIMIT) -> Self:
+        """The same status in at most `limit` bytes: texts clipped, then the oldest files and runs left out."""
+        status = self.model_copy(update={"migrations": tuple(_clipped(m) for m in self.migrations[-MIGRATIONS_KEPT:])})
+        while len(status.to_json().encode()) > limit and (status.migrations or status.runs):
+            keep = len(status.migrations) // 2
+            status = status.model_copy(
+                update={
+                    "migrations": status.migrations[len(status.migrations) - keep :],
+                    "runs": status.runs if keep else status.runs[: len(status.runs) // 2],
+                }
+            )
+        return status
+
+
+def _clipped(migration: MigrationReport) -> MigrationReport:
+    return migration.model_copy(
+        update={
+            "statement": clip(migration.statement, 203) if migration.statement else None,
+            "message": clip(migration.message) if migration.message else None,
+        }
+    )
