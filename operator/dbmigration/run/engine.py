@@ -1,0 +1,241 @@
+"""The one engine: source → connect → lock → plan → backup → apply and verify. The Job and the command line both call it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dbmigration.api.reasons import Reason
+from dbmigration.errors import DbmigrationError, Permanent
+from dbmigration.migrations.model import History, HistoryTable, MigrationFile, MigrationSet, Plan
+from dbmigration.migrations.plan import make_plan
+from dbmigration.postgres import lock
+from dbmigration.postgres.conninfo import ConnInfo
+from dbmigration.postgres.history import read_history
+from dbmigration.postgres.session import Session, connect
+from dbmigration.postgres.settings import Settings
+from dbmigration.run.options import RunOptions
+from dbmigration.run.progress import OnProgress, Progress, Step
+from dbmigration.run.result import Done, RunResult, now
+from dbmigration.run.rollback import Choose
+from dbmigration.run.source import history_table, read_source
+from dbmigration.run.stop import StopRequest
+
+if TYPE_CHECKING:
+    from dbmigration.postgres.apply import FileProgress
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """One database and one folder. Each public method is one piece of work and returns a RunResult.
+
+    None of them raises a DbmigrationError: the result holds it, together with all that was done before it.
+    """
+
+    options: RunOptions
+    conninfo: ConnInfo
+    on_progress: OnProgress
+    stop: StopRequest
+
+    def run(self) -> RunResult:
+        """Apply what is pending, after a backup."""
+        return self._result_of(self._run)
+
+    def rollback(self, choose: Choose) -> RunResult:
+        """Undo what `choose` picks (see `run.rollback`), newest first, each file in one transaction, after a backup."""
+        return self._result_of(lambda result: self._rollback(result, choose))
+
+    def look(self) -> RunResult:
+        """Read and plan; write nothing, take no lock. The result's `plan` says what is applied and what `run` would do."""
+        return self._result_of(self._look)
+
+    def verify(self) -> RunResult:
+        """Run the verify script of the newest applied file again, in a transaction that is always rolled back."""
+        return self._result_of(self._verify)
+
+    def back_up(self) -> RunResult:
+        """Take a proven dump and nothing else."""
+        return self._result_of(self._back_up_only)
+
+    def _run(self, result: RunResult) -> None:
+        files = read_source(self.options)
+        with self._session(result) as session, self._lock(session):
+            table = history_table(self.options, files)
+            result.plan = plan = self._plan(files, read_history(session, table))
+            if not plan.pending:
+                result.backup_reason = Reason.NOTHING_PENDING
+                self._say(Step.PLAN, "nothing is pending", finished=True)
+                return
+            _read_to_the_end(plan)
+            names = ", ".join(file.name for file in plan.pending)
+            self._say(Step.PLAN, f"{len(plan.pending)} pending: {names}", total=len(plan.pending), finished=True)
+            self._back_up(session, result)
+            self._apply(session, table, plan, result)
+
+    def _rollback(self, result: RunResult, choose: Choose) -> None:
+        files = read_source(self.options)
+        with self._session(result) as session, self._lock(session):
+            table = history_table(self.options, files)
+            history = read_history(session, table)
+            result.plan = self._plan(files, history)
+            chosen = choose(files, history)
+            if not chosen:
+                result.backup_reason = Reason.NOTHING_PENDING
+                return
+            self._back_up(session, result)
+            self._undo(session, table, chosen, result)
+
+    def _look(self, result: RunResult) -> None:
+        files = read_source(self.options)
+        with self._session(result, writable=False) as session:
+            result.plan = self._plan(files, read_history(session, history_table(self.options, files)))
+
+    def _verify(self, result: RunResult) -> None:
+        from dbmigration.postgres.verify import verify_file
+
+        files = read_source(self.options)
+        with self._session(result) as session:
+            result.plan = self._plan(files, read_history(session, history_table(self.options, files)))
+            version = result.version()
+            newest = next((line.file for line in result.plan.migrations if line.version == version and line.file), None)
+            if newest is None or newest.verify is None:
+                what = f"{newest.name} has no verify file: write verify-{newest.version}.sql" if newest else "no migration is applied"
+                raise Permanent(Reason.NO_VERIFY_FILE, f"there is nothing to verify: {what}")
+            self._say(Step.VERIFY, f"running {newest.verify.name}", file=newest.verify.name)
+            verify_file(session, newest, self.options.execution)
+            self._say(Step.VERIFY, f"{newest.verify.name} passed", file=newest.verify.name, finished=True)
+
+    def _back_up_only(self, result: RunResult) -> None:
+        with self._session(result, writable=False) as session:
+            self._back_up(session, result)
+
+    def _result_of(self, work: Callable[[RunResult], None]) -> RunResult:
+        result = RunResult(run_id=self.options.run_id, started_at=now())
+        try:
+            work(result)
+        except DbmigrationError as error:
+            result.error = error
+        result.finished_at = now()
+        return result
+
+    @contextmanager
+    def _session(self, result: RunResult, *, writable: bool = True) -> Iterator[Session]:
+        self.stop.check()
+        self._say(Step.CONNECT, "connecting")
+        settings = Settings(execution=self.options.execution, writable=writable)
+        with connect(self.conninfo, application_name=f"dbmigration/{self.options.run_id}", settings=settings) as session:
+            self.stop.attach(session)
+            result.server = session.server
+            self._say(Step.CONNECT, f"connected to {session.server.database}, PostgreSQL {session.server.version}", finished=True)
+            yield session
+
+    @contextmanager
+    def _lock(self, session: Session) -> Iterator[None]:
+        lock.acquire(session, wait_s=self.options.lock_wait, on_wait=lambda message: self._say(Step.LOCK, message))
+        yield
+        # After an error the session is closed instead, and the server frees the lock with it.
+        lock.release(session)
+
+    def _plan(self, files: MigrationSet, history: History) -> Plan:
+        return make_plan(
+            files,
+            history,
+            environment=self.options.environment,
+            target=self.options.target,
+            out_of_order=self.options.out_of_order,
+            reapply_rolled_back=self.options.reapply_rolled_back,
+        )
+
+    def _back_up(self, session: Session, result: RunResult) -> None:
+        target = self.options.backup
+        if target is None:
+            result.backup_reason = Reason.BACKUP_SKIPPED
+            self._say(Step.BACKUP, "no backup: it was declined for this run", finished=True)
+            return
+        from dbmigration.backup.dump import take_backup
+
+        result.backup_reason = Reason.BACKUP_FAILED
+        self._say(Step.BACKUP, "backing up")
+        result.backup = take_backup(
+            self.conninfo,
+            session.server,
+            target.directory,
+            name_prefix=target.prefix,
+            run_id=self.options.run_id,
+            on_progress=lambda done: self._say(Step.BACKUP, f"backing up: {done / 1e6:.1f} MB", done=done),
+            stop=self.stop.event,
+        )
+        result.backup_reason = Reason.BACKUP_VERIFIED
+        self._say(Step.BACKUP, f"backed up and read to the end: {result.backup.uri}", done=result.backup.bytes, finished=True)
+
+    def _apply(self, session: Session, table: HistoryTable, plan: Plan, result: RunResult) -> None:
+        from dbmigration.postgres.apply import apply_file
+
+        total = len(plan.pending)
+        for index, file in enumerate(plan.pending):
+            lock.check(session)
+            self.stop.check()
+            self._say(Step.APPLY, f"applying {file.name}", file=file.name, done=index, total=total)
+
+            def on_progress(at: "FileProgress", index: int = index) -> None:
+                self._say(Step.APPLY, _standing(at), file=at.file, done=index, total=total)
+
+            result.executed_sql = True
+            applied = apply_file(
+                session, file, table=table, execution=self.options.execution, run_id=self.options.run_id, on_progress=on_progress
+            )
+            verified = file.verify is not None
+            result.applied.append(
+                Done(file.name, now(), applied.duration_ms, applied.statements, applied.attempts, applied.transactional, verified)
+            )
+            what = f"applied {file.name}: {applied.statements} statements in {applied.duration_ms} ms{', verified' if verified else ''}"
+            self._say(Step.APPLY, what, file=file.name, done=index + 1, total=total, finished=True)
+
+    def _undo(self, session: Session, table: HistoryTable, chosen: tuple[MigrationFile, ...], result: RunResult) -> None:
+        from dbmigration.postgres.apply import rollback_file
+
+        total = len(chosen)
+        for index, file in enumerate(chosen):
+            lock.check(session)
+            self.stop.check()
+            self._say(Step.ROLLBACK, f"rolling back {file.name}", file=file.name, done=index, total=total)
+
+            def on_progress(at: "FileProgress", index: int = index) -> None:
+                self._say(Step.ROLLBACK, _standing(at), file=at.file, done=index, total=total)
+
+            result.executed_sql = True
+            undone = rollback_file(
+                session, file, table=table, execution=self.options.execution, run_id=self.options.run_id, on_progress=on_progress
+            )
+            result.rolled_back.append(
+                Done(file.name, now(), undone.duration_ms, undone.statements, undone.attempts, undone.transactional, verified=False)
+            )
+            what = f"rolled back {file.name} in {undone.duration_ms} ms"
+            self._say(Step.ROLLBACK, what, file=file.name, done=index + 1, total=total, finished=True)
+
+    def _say(
+        self,
+        step: Step,
+        message: str,
+        *,
+        file: str | None = None,
+        done: int | None = None,
+        total: int | None = None,
+        finished: bool = False,
+    ) -> None:
+        self.on_progress(Progress(step, message, file=file, done=done, total=total, finished=finished))
+
+
+def _read_to_the_end(plan: Plan) -> None:
+    """Split every pending file before anything is done: what cannot be read must not be found after the first file ran."""
+    from dbmigration.migrations.script import inspect
+
+    for file in plan.pending:
+        inspect(file.path, file.header.transaction)
+        if file.verify is not None:
+            inspect(file.verify.path, None)
+
+
+def _standing(at: "FileProgress") -> str:
+    of = f" of {at.statements}" if at.statements else ""
+    return f"{at.file}:{at.line}: statement {at.statement}{of}" + (f": {at.message}" if at.message else "")

@@ -1,0 +1,154 @@
+"""The Job's process: request in, one run, report out. `dbmigration run` and nothing else calls it."""
+
+import json
+import signal
+import sys
+import traceback
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+
+from pydantic import ValidationError
+
+from dbmigration.api import request as api
+from dbmigration.api.reasons import Reason
+from dbmigration.api.report import REPORT_KEY, Outcome, Report
+from dbmigration.errors import DbmigrationError, Permanent
+from dbmigration.migrations.model import HistoryTable
+from dbmigration.postgres.conninfo import ConnInfo
+from dbmigration.postgres.settings import Execution
+from dbmigration.run.engine import Engine
+from dbmigration.run.options import BackupTarget, RunOptions
+from dbmigration.run.progress import Progress
+from dbmigration.run.reporting import build_report, internal_error
+from dbmigration.run.result import RunResult, now
+from dbmigration.run.stop import StopRequest
+
+LOCK_WAIT = 600.0
+"""Seconds that a Job waits for another runner before it says LockHeld and leaves the retry to the operator."""
+
+PROGRESS_INTERVAL = 2.0
+"""Seconds between two log lines of the same step, so that a long dump does not fill the log."""
+
+
+def main(environ: Mapping[str, str]) -> int:
+    """Run what the environment asks for. Exit status 0 when the run succeeded, else 1; the report says why in either case."""
+    log = ProgressLog()
+    run_id = "unknown"
+    try:
+        request = read_request(environ)
+        run_id = request.run_id
+        stop = StopRequest()
+        signal.signal(signal.SIGTERM, lambda *_: stop.set())
+        signal.signal(signal.SIGINT, lambda *_: stop.set())
+        report = build_report(_run(request, log, stop), environment=request.environment)
+    except DbmigrationError as error:
+        report = build_report(RunResult(run_id=run_id, started_at=now(), error=error), environment=None)
+    except Exception as error:  # noqa: BLE001 - whatever went wrong has to reach the resource
+        log.write("error", "internal error", traceback=_frames(error))
+        report = internal_error(run_id, error)
+    _publish(report, log)
+    return 0 if report.outcome is Outcome.SUCCEEDED else 1
+
+
+def read_request(environ: Mapping[str, str]) -> api.RunRequest:
+    """The operator's request. Raises Permanent(SpecInvalid) when it is not there or was written by an operator of another version."""
+    text = environ.get(api.REQUEST_VARIABLE)
+    if not text:
+        raise Permanent(
+            Reason.SPEC_INVALID,
+            f"{api.REQUEST_VARIABLE} is not set: `dbmigration run` is what the operator's Job runs; use `dbmigration apply`",
+        )
+    try:
+        return api.RunRequest.model_validate_json(text)
+    except ValidationError as error:
+        fields = ", ".join(".".join(map(str, each["loc"])) for each in error.errors()[:5])
+        raise Permanent(
+            Reason.SPEC_INVALID, f"{api.REQUEST_VARIABLE} cannot be read ({fields}): operator and runner image must be of the same version"
+        ) from None
+
+
+class ProgressLog:
+    """JSON lines on stdout: read by a person with `kubectl logs`, and by the operator."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, float] = {}
+
+    def __call__(self, progress: Progress) -> None:
+        key = f"{progress.step}/{progress.file}"
+        moment = monotonic()
+        if not progress.finished and key in self._last and moment - self._last[key] < PROGRESS_INTERVAL:
+            return
+        self._last[key] = moment
+        self.write(
+            "info",
+            "progress",
+            message=progress.message,
+            step=progress.step.value,
+            file=progress.file,
+            done=progress.done,
+            total=progress.total,
+        )
+
+    def write(self, level: str, event: str, **fields: object) -> None:
+        line = {"ts": datetime.now(UTC).isoformat(timespec="milliseconds"), "level": level, "event": event}
+        line |= {key: value for key, value in fields.items() if value is not None}
+        sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
+        sys.stdout.flush()
+
+
+def _run(request: api.RunRequest, log: ProgressLog, stop: StopRequest) -> RunResult:
+    secret = Path(api.SECRET_DIR)
+    conninfo = ConnInfo.from_secret(
+        secret,
+        request.secret_keys,
+        tls_mode=request.tls_mode,
+        ca_file=Path(api.CA_DIR) / request.ca_key if request.ca_key else None,
+    )
+    return Engine(_options(request), conninfo, log, stop).run()
+
+
+def _options(request: api.RunRequest) -> RunOptions:
+    execution = request.execution
+    return RunOptions(
+        directory=Path(api.MIGRATIONS_DIR),
+        run_id=request.run_id,
+        environment=request.environment,
+        target=request.target,
+        history=HistoryTable(request.history_schema, request.history_table) if request.history_schema and request.history_table else None,
+        execution=Execution(
+            lock_timeout_ms=execution.lock_timeout_ms,
+            statement_timeout_ms=execution.statement_timeout_ms,
+            lock_retries=execution.lock_retries,
+        ),
+        out_of_order=execution.out_of_order,
+        backup=BackupTarget(Path(api.BACKUP_DIR), request.backup.prefix) if request.backup.required else None,
+        expected_digest=request.source_digest,
+        reapply_rolled_back=request.reapply_rolled_back,
+        lock_wait=LOCK_WAIT,
+    )
+
+
+def _publish(report: Report, log: ProgressLog) -> None:
+    log.write(
+        "info" if report.outcome is Outcome.SUCCEEDED else "error",
+        "finished",
+        message=report.message,
+        reason=report.reason.value,
+        **(report.failure.model_dump(include={"file", "line", "sqlstate", "statement"}) if report.failure else {}),
+    )
+    sys.stdout.write(f'{{"{REPORT_KEY}": {report.to_json()}}}\n')
+    sys.stdout.flush()
+    # Outside of a pod there is no such file, and nobody who would read it.
+    with suppress(OSError):
+        Path(api.TERMINATION_LOG).write_text(report.summary().to_json(), encoding="utf-8")
+
+
+def _frames(error: BaseException) -> list[str]:
+    """Where it happened, without the error's text: that may hold a value."""
+    return [
+        f"{frame.filename.rsplit('/dbmigration/', 1)[-1]}:{frame.lineno} {frame.name}"
+        for frame in traceback.extract_tb(error.__traceback__)
+    ]

@@ -1,0 +1,36 @@
+"""What either face, Job or command line, asks of the engine."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dbmigration.migrations.model import HistoryTable
+from dbmigration.postgres.settings import Execution
+
+
+@dataclass(frozen=True, slots=True)
+class BackupTarget:
+    """Where a dump goes: `directory` is the volume's root, `prefix` a folder below it (made when missing)."""
+
+    directory: Path
+    prefix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """One run. `history` None: what dbmigration.toml says, else the default place. `backup` None: no dump, and the result says so.
+
+    `expected_digest`: refuse a folder whose bytes are not those (SourceChanging). `lock_wait` in seconds.
+    `reapply_rolled_back`: a person asks, so files that a person rolled back are pending again.
+    """
+
+    directory: Path
+    run_id: str
+    environment: str | None = None
+    target: str | None = None
+    history: HistoryTable | None = None
+    execution: Execution = field(default_factory=Execution)
+    out_of_order: bool = False
+    backup: BackupTarget | None = None
+    expected_digest: str | None = None
+    reapply_rolled_back: bool = False
+    lock_wait: float = 60.0

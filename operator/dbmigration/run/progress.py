@@ -1,0 +1,35 @@
+"""What a run says while it works: one small record, printed as a bar by the command line and as a log line by the Job."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Step(StrEnum):
+    """The steps of a run, in order."""
+
+    CONNECT = "connect"
+    LOCK = "lock"
+    PLAN = "plan"
+    BACKUP = "backup"
+    APPLY = "apply"
+    ROLLBACK = "rollback"
+    VERIFY = "verify"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """`message` is for a person. `done` of `total` counts files while applying, bytes while backing up (total unknown then).
+
+    `finished` marks the end of the step, or of `file` when one is named.
+    """
+
+    step: Step
+    message: str
+    file: str | None = None
+    done: int | None = None
+    total: int | None = None
+    finished: bool = False
+
+
+OnProgress = Callable[[Progress], None]

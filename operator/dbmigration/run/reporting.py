@@ -1,0 +1,121 @@
+"""From what came of a run to the report that the operator stores and `--json` prints."""
+
+from dbmigration.api import report as api
+from dbmigration.api.reasons import Reason
+from dbmigration.api.states import State
+from dbmigration.errors import DbmigrationError, Transient
+from dbmigration.migrations.model import PlannedMigration
+from dbmigration.run.result import RunResult, now
+
+MESSAGE_LIMIT = 1024
+"""Characters of a message, as in the resource's conditions."""
+
+
+def build_report(result: RunResult, *, environment: str | None) -> api.Report:
+    """The report of one run. Holds names, numbers and masked statements, never a row value or a Secret."""
+    error = result.error
+    migrations = result.migrations()
+    return api.Report(
+        run_id=result.run_id,
+        outcome=_outcome(error),
+        reason=error.reason if error else Reason.UP_TO_DATE,
+        message=_clip(error.message if error else _success(result)),
+        failure=_failure(error) if error else None,
+        executed_sql=result.executed_sql,
+        started_at=result.started_at,
+        finished_at=result.finished_at or now(),
+        database=(
+            api.Database(identity=result.server.identity, name=result.server.database, server_version=result.server.version)
+            if result.server
+            else None
+        ),
+        plan_hash=result.plan.hash if result.plan else None,
+        environment=environment,
+        version=result.version(),
+        applied=sum(line.state in (State.APPLIED, State.APPLIED_UNVERIFIED) for line in migrations),
+        pending=len(result.pending()),
+        skipped=sum(line.state is State.SKIPPED for line in migrations),
+        applied_now=tuple(done.name for done in result.applied),
+        pending_names=result.pending(),
+        backup=_backup(result),
+        backup_reason=result.backup_reason,
+        verified_file=result.verified_file,
+        verify_reason=_verify_reason(result),
+        migrations=tuple(_migration(line, error) for line in migrations),
+    )
+
+
+def internal_error(run_id: str, error: BaseException) -> api.Report:
+    """A bug of ours. Only the error's type is told: its text may hold anything."""
+    moment = now()
+    message = f"{type(error).__name__} in the runner: this is a bug; the run's log says where (kubectl logs)"
+    return api.Report(
+        run_id=run_id,
+        outcome=api.Outcome.FAILED,
+        reason=Reason.INTERNAL_ERROR,
+        message=message,
+        failure=api.Failure(reason=Reason.INTERNAL_ERROR, message=message, transient=False),
+        started_at=moment,
+        finished_at=moment,
+    )
+
+
+def _outcome(error: DbmigrationError | None) -> api.Outcome:
+    if error is None:
+        return api.Outcome.SUCCEEDED
+    return api.Outcome.INTERRUPTED if error.reason is Reason.INTERRUPTED else api.Outcome.FAILED
+
+
+def _success(result: RunResult) -> str:
+    version = result.version()
+    at = f"the database is at version {version}" if version else "no migration is applied"
+    if not result.applied:
+        return f"nothing to do: {at}"
+    files = f"{len(result.applied)} migrations" if len(result.applied) > 1 else result.applied[0].name
+    return f"applied {files}; {at}"
+
+
+def _failure(error: DbmigrationError) -> api.Failure:
+    place = error.place
+    return api.Failure(
+        reason=error.reason,
+        message=_clip(error.message),
+        transient=isinstance(error, Transient),
+        file=place.file,
+        line=place.line,
+        sqlstate=place.sqlstate,
+        statement=place.statement[:200] if place.statement else None,
+    )
+
+
+def _backup(result: RunResult) -> api.BackupRecord | None:
+    if result.backup is None:
+        return None
+    return api.BackupRecord.model_validate(result.backup, from_attributes=True)
+
+
+def _verify_reason(result: RunResult) -> Reason:
+    if result.error is not None and result.error.reason is Reason.VERIFY_FAILED:
+        return Reason.VERIFY_FAILED
+    if not result.applied:
+        return Reason.NOTHING_PENDING
+    return Reason.VERIFY_PASSED if result.applied[-1].verified else Reason.NO_VERIFY_FILE
+
+
+def _migration(line: PlannedMigration, error: DbmigrationError | None) -> api.MigrationReport:
+    failed = error if error is not None and line.state is State.FAILED else None
+    return api.MigrationReport(
+        name=line.name,
+        state=line.state,
+        checksum=line.file.checksum if line.file else None,
+        applied_at=line.applied_at,
+        duration_ms=line.duration_ms,
+        sqlstate=failed.place.sqlstate if failed else None,
+        line=failed.place.line if failed else None,
+        statement=failed.place.statement if failed else None,
+        message=_clip(failed.message) if failed else None,
+    )
+
+
+def _clip(text: str) -> str:
+    return text if len(text) <= MESSAGE_LIMIT else text[: MESSAGE_LIMIT - 1] + "…"

@@ -1,0 +1,102 @@
+"""What came of a run, whichever face asked for it."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from dbmigration.api.reasons import Reason
+from dbmigration.api.states import State
+from dbmigration.errors import DbmigrationError
+from dbmigration.migrations.model import Plan, PlannedMigration
+from dbmigration.postgres.session import Server
+
+if TYPE_CHECKING:
+    from dbmigration.backup.dump import Backup
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A file that this run applied or rolled back. `duration_ms` from its first statement to its commit, the last attempt only."""
+
+    name: str
+    finished_at: datetime
+    duration_ms: int
+    statements: int
+    attempts: int
+    transactional: bool
+    verified: bool
+
+
+@dataclass(slots=True)
+class RunResult:
+    """Filled in as the run goes, so that what stands here is true even when a later step failed: a failure still says what was done.
+
+    `plan` is the plan before anything ran; `migrations()` is the state after it. `executed_sql`: a migration's own SQL was begun.
+    `backup_reason` says why there is a backup, or why there is none.
+    """
+
+    run_id: str
+    started_at: datetime
+    finished_at: datetime | None = None
+    error: DbmigrationError | None = None
+    server: Server | None = None
+    plan: Plan | None = None
+    applied: list[Done] = field(default_factory=list)
+    rolled_back: list[Done] = field(default_factory=list)
+    executed_sql: bool = False
+    backup: "Backup | None" = None
+    backup_reason: Reason | None = None
+
+    @property
+    def succeeded(self) -> bool:
+        return self.error is None
+
+    @property
+    def verified_file(self) -> str | None:
+        """The newest file whose verify script passed in this run."""
+        return next((done.name for done in reversed(self.applied) if done.verified), None)
+
+    def migrations(self) -> tuple[PlannedMigration, ...]:
+        """The lines of the plan as they stand after the run."""
+        if self.plan is None:
+            return ()
+        return tuple(self._after(line) for line in self.plan.migrations)
+
+    def pending(self) -> tuple[str, ...]:
+        """Names of the files that are still to be applied, a failed one included."""
+        if self.plan is None:
+            return ()
+        gone = {done.name for done in self.applied}
+        back = tuple(done.name for done in self.rolled_back)
+        return tuple(file.name for file in self.plan.pending if file.name not in gone) + back
+
+    def version(self) -> str | None:
+        """The digits of the newest applied file, as written in its name."""
+        applied = [line for line in self.migrations() if line.state in (State.APPLIED, State.APPLIED_UNVERIFIED)]
+        return max(applied, key=lambda line: int(line.version)).version if applied else None
+
+    def _after(self, line: PlannedMigration) -> PlannedMigration:
+        for done, state in ((self.applied, State.APPLIED), (self.rolled_back, State.ROLLED_BACK)):
+            for each in done:
+                if each.name == line.name:
+                    return _changed(line, state, each)
+        if self.error is not None and self.error.place.file == line.name and self.executed_sql and line.state is State.PENDING:
+            return _changed(line, State.FAILED, None)
+        return line
+
+
+def _changed(line: PlannedMigration, state: State, done: Done | None) -> PlannedMigration:
+    return PlannedMigration(
+        name=line.name,
+        version=line.version,
+        state=state,
+        file=line.file,
+        applied_at=done.finished_at if done and state is State.APPLIED else None,
+        duration_ms=done.duration_ms if done else None,
+        statements_done=0 if done else line.statements_done,
+        note=line.note,
+    )
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
