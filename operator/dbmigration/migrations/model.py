@@ -50,11 +50,12 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A rollback-NNN.sql or verify-NNN.sql."""
+    """A rollback-NNN.sql or verify-NNN.sql. `transaction` is its header's word, None: let the text decide."""
 
     name: str
     path: Path
     checksum: str
+    transaction: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,17 +109,22 @@ class History:
     """All that the database says.
 
     `rolled_back` maps a file's name to the checksum that a person rolled back; `partial` maps the name of an unfinished non-transactional
-    file to (statements done, checksum of the file then).
+    file to (statements done, checksum of the file then); `finished` maps it to the hash of each statement that is done, in order
+    (`progress.StatementHash`): with these an edit of the unfinished part is allowed, without them none is.
     """
 
     applied: tuple[AppliedMigration, ...] = ()
     rolled_back: Mapping[str, str] = field(default_factory=dict)
     partial: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+    finished: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedMigration:
-    """One line of a plan. `statements_done` > 0: an unfinished non-transactional file that a run would resume."""
+    """One line of a plan. `file` None: applied, but no longer in the folder.
+
+    `statements_done` > 0: an unfinished non-transactional file that a run would resume. `beyond_target`: pending, but not in this run.
+    """
 
     name: str
     version: str
@@ -128,6 +134,7 @@ class PlannedMigration:
     duration_ms: int | None = None
     statements_done: int = 0
     note: str | None = None
+    beyond_target: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +148,8 @@ class Plan:
 
     @property
     def pending(self) -> tuple[MigrationFile, ...]:
-        return tuple(m.file for m in self.migrations if m.state is State.PENDING and m.file is not None)
+        """The files that a run would apply, in order: those beyond the target are not among them."""
+        return tuple(m.file for m in self.migrations if m.state is State.PENDING and m.file is not None and not m.beyond_target)
 
     @property
     def version(self) -> str | None:

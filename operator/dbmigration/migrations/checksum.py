@@ -1,0 +1,117 @@
+"""One read of a file: is it text, what is its checksum, what are its raw bytes' hash and its first lines."""
+
+import codecs
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from dbmigration.api.reasons import Reason
+from dbmigration.errors import Permanent, Place
+
+BLOCK_BYTES = 256 * 1024
+"""What is in memory of a file at a time, and how much of it may be header."""
+
+BOM = codecs.BOM_UTF8
+
+
+@dataclass(frozen=True, slots=True)
+class FileText:
+    """What one read of a file gives.
+
+    `checksum` is `model.CHECKSUM_ALGORITHM` (hex), `raw_sha256` that of the bytes as they are (hex), `size` in bytes, `head` the first
+    `BLOCK_BYTES` without a BOM.
+    """
+
+    checksum: str
+    raw_sha256: str
+    size: int
+    head: bytes
+
+
+def read_text(path: Path | str, name: str) -> FileText:
+    """Reads `path` once, a block at a time, whatever its size. `name` is what errors call it.
+
+    Raises Permanent SOURCE_INVALID for what cannot be read, is not UTF-8 or holds a NUL byte (PostgreSQL's text has none), with the line.
+    """
+    try:
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a Path for each of thousands of files would cost more than the read
+            head = file.read(BLOCK_BYTES)
+            hashes = _TextHash(name)
+            hashes.add(head)
+            size = len(head)
+            while block := file.read(BLOCK_BYTES):
+                size += len(block)
+                hashes.add(block)
+    except OSError as exc:
+        raise Permanent(
+            Reason.SOURCE_INVALID, f"cannot be read: {exc.strerror or exc}; make it a readable file or remove it", place=Place(name)
+        ) from exc
+    checksum, raw = hashes.finish()
+    return FileText(checksum, raw, size, head.removeprefix(BOM))
+
+
+def text_checksum(data: bytes, name: str = "text") -> str:
+    """The checksum of text in memory. Raises as `read_text` does."""
+    hashes = _TextHash(name)
+    hashes.add(data)
+    return hashes.finish()[0]
+
+
+class _TextHash:
+    """Two hashes of one stream. They are one object until the first BOM or CRLF tells them apart, which is seldom."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._raw = hashlib.sha256()
+        self._text = self._raw
+        self._started = False
+        self._held = b""  # a carriage return at a block's end: its line feed may be the next block's first byte
+        self._cut = b""  # the beginning of a character whose end is in the next block
+        self._lines = 1
+        self._offset = 0
+
+    def add(self, block: bytes) -> None:
+        self._check(block, final=False)
+        text = block
+        if not self._started:
+            self._started = True
+            text = block.removeprefix(BOM)
+        if self._text is self._raw and len(text) == len(block) and b"\r" not in block:
+            self._raw.update(block)
+            return
+        if self._text is self._raw:
+            self._text = self._raw.copy()
+        self._raw.update(block)
+        text = self._held + text
+        self._held = b"\r" if text.endswith(b"\r") else b""
+        self._text.update(text.removesuffix(b"\r").replace(b"\r\n", b"\n"))
+
+    def finish(self) -> tuple[str, str]:
+        """(checksum of the normalised text, SHA-256 of the bytes), both hex."""
+        self._check(b"", final=True)
+        raw = self._raw.hexdigest()
+        if self._text is self._raw:
+            return raw, raw
+        self._text.update(self._held)
+        return self._text.hexdigest(), raw
+
+    def _check(self, block: bytes, *, final: bool) -> None:
+        nul = block.find(b"\0")
+        if nul >= 0:
+            raise self._invalid(block, nul, "a NUL byte", "remove it; is this UTF-16? save the file as UTF-8")
+        if not block.isascii() or self._cut:
+            data = self._cut + block
+            try:
+                _, used = codecs.utf_8_decode(data, "strict", final)
+            except UnicodeDecodeError as exc:
+                self._offset -= len(self._cut)
+                raise self._invalid(
+                    data, exc.start, f"the byte 0x{data[exc.start]:02x}, which is not UTF-8", "save the file as UTF-8"
+                ) from exc
+            self._cut = data[used:]
+        self._lines += block.count(b"\n")
+        self._offset += len(block)
+
+    def _invalid(self, block: bytes, at: int, what: str, remedy: str) -> Permanent:
+        line = self._lines + block.count(b"\n", 0, at)
+        return Permanent(Reason.SOURCE_INVALID, f"byte {self._offset + at} is {what}: {remedy}", place=Place(self._name, line))

@@ -1,0 +1,89 @@
+"""dbmigration.toml: what belongs to a set of migrations wherever it is applied."""
+
+import re
+from pathlib import Path
+from typing import Any, NoReturn
+
+from dbmigration.api.reasons import Reason
+from dbmigration.errors import Permanent, Place
+from dbmigration.migrations.digest import CONFIG_NAME
+from dbmigration.migrations.model import DEFAULT_ENVIRONMENTS, HistoryTable, SetConfig
+
+IDENTIFIER_BYTES = 63
+"""PostgreSQL cuts longer names silently (manual 4.1.1, NAMEDATALEN)."""
+
+_ENVIRONMENT = re.compile(r"[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?")
+
+
+def read_config(directory: Path) -> SetConfig:
+    """What `directory`/dbmigration.toml says, or the defaults without one. Raises Permanent SOURCE_INVALID as `parse_config` does."""
+    try:
+        data = (directory / CONFIG_NAME).read_bytes()
+    except FileNotFoundError:
+        return SetConfig()
+    except OSError as exc:
+        raise Permanent(Reason.SOURCE_INVALID, f"cannot be read: {exc.strerror or exc}", place=Place(CONFIG_NAME)) from exc
+    return parse_config(data)
+
+
+def parse_config(data: bytes) -> SetConfig:
+    """Raises Permanent SOURCE_INVALID for what is not TOML, for an unknown key and for a value of the wrong kind, naming the key."""
+    import tomllib  # most sets have this file, but a set without one need not pay for the import
+
+    try:
+        document = tomllib.loads(data.decode("utf-8-sig"))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
+        place = Place(CONFIG_NAME, _error_line(str(exc)))
+        raise Permanent(Reason.SOURCE_INVALID, f"is not TOML: {exc}", place=place) from exc
+    _refuse_unknown(document, ("environments", "history"), "")
+    return SetConfig(history=_history(document), environments=_environments(document))
+
+
+def _history(document: dict[str, Any]) -> HistoryTable | None:
+    table = document.get("history")
+    if table is None:
+        return None
+    if not isinstance(table, dict):
+        _fail('history must be a table: [history] with schema = "…" and table = "…"')
+    _refuse_unknown(table, ("schema", "table"), "history.")
+    default = HistoryTable()
+    return HistoryTable(
+        schema=_identifier(table.get("schema", default.schema), "history.schema"),
+        table=_identifier(table.get("table", default.table), "history.table"),
+    )
+
+
+def _environments(document: dict[str, Any]) -> tuple[str, ...]:
+    names = document.get("environments")
+    if names is None:
+        return DEFAULT_ENVIRONMENTS
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        _fail('environments must be a list of names, such as ["development", "staging", "production"]')
+    for name in names:
+        if not _ENVIRONMENT.fullmatch(name):
+            _fail(f"environments holds {name!r}: a name has lower-case letters, digits, - and _ only")
+    if len(set(names)) < len(names):
+        _fail("environments names one twice")
+    return tuple(names)
+
+
+def _identifier(value: object, key: str) -> str:
+    if not isinstance(value, str) or not value or "\0" in value or len(value.encode()) > IDENTIFIER_BYTES:
+        _fail(f"{key} must be a name of 1 to {IDENTIFIER_BYTES} bytes")
+    return value
+
+
+def _refuse_unknown(table: dict[str, Any], known: tuple[str, ...], prefix: str) -> None:
+    unknown = [key for key in table if key not in known]
+    if unknown:
+        names = ", ".join(prefix + key for key in known)
+        _fail(f"unknown key {', '.join(prefix + key for key in unknown)}; known here: {names}")
+
+
+def _error_line(text: str) -> int | None:
+    found = re.search(r"at line (\d+)", text)
+    return int(found[1]) if found else None
+
+
+def _fail(message: str) -> NoReturn:
+    raise Permanent(Reason.SOURCE_INVALID, message, place=Place(CONFIG_NAME))
