@@ -181,9 +181,11 @@ class Engine:
                 self._say(Step.APPLY, _standing(at), file=at.file, done=index, total=total)
 
             result.executed_sql = True
+            result.working_on = file.name
             applied = apply_file(
                 session, file, table=table, execution=self.options.execution, run_id=self.options.run_id, on_progress=on_progress
             )
+            result.working_on = None
             verified = file.verify is not None
             result.applied.append(
                 Done(file.name, now(), applied.duration_ms, applied.statements, applied.attempts, applied.transactional, verified)
@@ -204,9 +206,11 @@ class Engine:
                 self._say(Step.ROLLBACK, _standing(at), file=at.file, done=index, total=total)
 
             result.executed_sql = True
+            result.working_on = file.name
             undone = rollback_file(
                 session, file, table=table, execution=self.options.execution, run_id=self.options.run_id, on_progress=on_progress
             )
+            result.working_on = None
             result.rolled_back.append(
                 Done(file.name, now(), undone.duration_ms, undone.statements, undone.attempts, undone.transactional, verified=False)
             )

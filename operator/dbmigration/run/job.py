@@ -93,7 +93,7 @@ class ProgressLog:
         )
 
     def write(self, level: str, event: str, **fields: object) -> None:
-        line = {"ts": datetime.now(UTC).isoformat(timespec="milliseconds"), "level": level, "event": event}
+        line: dict[str, object] = {"ts": datetime.now(UTC).isoformat(timespec="milliseconds"), "level": level, "event": event}
         line |= {key: value for key, value in fields.items() if value is not None}
         sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
         sys.stdout.flush()

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from dbmigration.api.reasons import Reason
 from dbmigration.api.states import State
-from dbmigration.errors import DbmigrationError
+from dbmigration.errors import DbmigrationError, Permanent
 from dbmigration.migrations.model import Plan, PlannedMigration
 from dbmigration.postgres.session import Server
 
 if TYPE_CHECKING:
-    from dbmigration.backup.dump import Backup
+    from dbmigration.backup.record import Backup
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,8 @@ class Done:
 class RunResult:
     """Filled in as the run goes, so that what stands here is true even when a later step failed: a failure still says what was done.
 
-    `plan` is the plan before anything ran; `migrations()` is the state after it. `executed_sql`: a migration's own SQL was begun.
+    `plan` is the plan before anything ran; `migrations()` is the state after it. `executed_sql`: a migration's own SQL was begun;
+    `working_on` names the file whose SQL was begun and not finished.
     `backup_reason` says why there is a backup, or why there is none.
     """
 
@@ -44,6 +45,7 @@ class RunResult:
     applied: list[Done] = field(default_factory=list)
     rolled_back: list[Done] = field(default_factory=list)
     executed_sql: bool = False
+    working_on: str | None = None
     backup: "Backup | None" = None
     backup_reason: Reason | None = None
 
@@ -80,7 +82,7 @@ class RunResult:
             for each in done:
                 if each.name == line.name:
                     return _changed(line, state, each)
-        if self.error is not None and self.error.place.file == line.name and self.executed_sql and line.state is State.PENDING:
+        if isinstance(self.error, Permanent) and self.working_on == line.name and line.state is State.PENDING:
             return _changed(line, State.FAILED, None)
         return line
 

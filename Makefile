@@ -1,0 +1,66 @@
+# Everything installs what it needs. `make help` lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo demo-down test test-all lint format bench crds lock cluster-up cluster-down image
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## a virtual environment in .venv with everything from requirements/dev.txt
+
+$(READY): requirements/dev.txt pyproject.toml
+	@echo "==> Python environment in $(VENV) (about 20 s)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12"; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements/dev.txt
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --editable .
+	@touch $@
+
+demo: $(READY) ## a cluster, the operator, PostgreSQL, and the platform's migrations applied: about 15 min the first time, 1 min after
+	@$(BIN)/python -m tests.demo up
+
+demo-down: $(READY) ## remove what `make demo` made
+	@$(BIN)/python -m tests.demo down
+
+test: $(READY) lint ## all tests but the slow ones: unit, engine (real PostgreSQL), e2e (real cluster)
+	@$(BIN)/python -m pytest tests/unit tests/engine tests/e2e -m "not slow"
+
+test-all: $(READY) lint ## the slow ones too
+	@$(BIN)/python -m pytest tests/unit tests/engine tests/e2e
+
+lint: $(READY) ## ruff, mypy --strict, import-linter, generated files up to date
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-logo >/dev/null || { $(BIN)/lint-imports --no-logo; exit 1; }
+	@$(BIN)/python -m dbmigration.kube.crd --check
+
+format: $(READY) ## let ruff lay out and mend the code
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: $(READY) ## measure against psql, pg_dump and a no-op Job; writes the table of docs/benchmarks.md
+	@$(BIN)/python -m tests.bench
+
+crds: $(READY) ## generate crds/ from the models in operator/dbmigration/api
+	@$(BIN)/python -m dbmigration.kube.crd
+
+lock: $(READY) ## resolve pyproject.toml into requirements/*.txt
+	@$(BIN)/uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" -o requirements/runtime.txt
+	@$(BIN)/uv pip compile -q pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" -o requirements/dev.txt
+
+cluster-up: $(READY) ## the cluster of tests and demo, with the images loaded
+	@$(BIN)/python -m tests.cluster up
+
+cluster-down: $(READY) ## end it
+	@$(BIN)/python -m tests.cluster down
+
+image: $(READY) ## build the image of operator and Job
+	@$(BIN)/python -m tests.cluster build-images
