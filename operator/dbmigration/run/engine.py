@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from dbmigration.api.reasons import Reason
 from dbmigration.errors import DbmigrationError, Permanent
 from dbmigration.migrations.model import History, HistoryTable, MigrationFile, MigrationSet, Plan
-from dbmigration.migrations.plan import make_plan
+from dbmigration.migrations.plan import survey
 from dbmigration.postgres import lock
 from dbmigration.postgres.conninfo import ConnInfo
 from dbmigration.postgres.history import read_history
@@ -61,7 +61,7 @@ class Engine:
         files = read_source(self.options)
         with self._session(result) as session, self._lock(session):
             table = history_table(self.options, files)
-            result.plan = plan = self._plan(files, read_history(session, table))
+            plan = self._plan(files, read_history(session, table), result)
             if not plan.pending:
                 result.backup_reason = Reason.NOTHING_PENDING
                 self._say(Step.PLAN, "nothing is pending", finished=True)
@@ -77,7 +77,7 @@ class Engine:
         with self._session(result) as session, self._lock(session):
             table = history_table(self.options, files)
             history = read_history(session, table)
-            result.plan = self._plan(files, history)
+            self._plan(files, history, result)
             chosen = choose(files, history)
             if not chosen:
                 result.backup_reason = Reason.NOTHING_PENDING
@@ -88,16 +88,16 @@ class Engine:
     def _look(self, result: RunResult) -> None:
         files = read_source(self.options)
         with self._session(result, writable=False) as session:
-            result.plan = self._plan(files, read_history(session, history_table(self.options, files)))
+            self._plan(files, read_history(session, history_table(self.options, files)), result)
 
     def _verify(self, result: RunResult) -> None:
         from dbmigration.postgres.verify import verify_file
 
         files = read_source(self.options)
         with self._session(result) as session:
-            result.plan = self._plan(files, read_history(session, history_table(self.options, files)))
+            self._plan(files, read_history(session, history_table(self.options, files)), result)
             version = result.version()
-            newest = next((line.file for line in result.plan.migrations if line.version == version and line.file), None)
+            newest = next((line.file for line in result.migrations() if line.version == version and line.file), None)
             if newest is None or newest.verify is None:
                 what = f"{newest.name} has no verify file: write verify-{newest.version}.sql" if newest else "no migration is applied"
                 raise Permanent(Reason.NO_VERIFY_FILE, f"there is nothing to verify: {what}")
@@ -136,8 +136,9 @@ class Engine:
         # After an error the session is closed instead, and the server frees the lock with it.
         lock.release(session)
 
-    def _plan(self, files: MigrationSet, history: History) -> Plan:
-        return make_plan(
+    def _plan(self, files: MigrationSet, history: History, result: RunResult) -> Plan:
+        """The plan goes into the result before anything forbids it: a person who is refused sees the whole picture."""
+        found = survey(
             files,
             history,
             environment=self.options.environment,
@@ -145,6 +146,10 @@ class Engine:
             out_of_order=self.options.out_of_order,
             reapply_rolled_back=self.options.reapply_rolled_back,
         )
+        result.plan = found.plan
+        if found.findings:
+            raise found.findings[0]
+        return found.plan
 
     def _back_up(self, session: Session, result: RunResult) -> None:
         target = self.options.backup
