@@ -104,7 +104,7 @@ def build_crd() -> dict[str, Any]:
                     "schema": {
                         "openAPIV3Schema": {
                             "type": "object",
-                            "description": "A PostgreSQL database that is to be at the newest of a set of migrations: backed up, migrated and proved.",
+                            "description": "A PostgreSQL database and the migrations it is to have: backed up, migrated and proved.",
                             "required": ["spec"],
                             "properties": {
                                 "apiVersion": {"type": "string"},

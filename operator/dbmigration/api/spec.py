@@ -55,7 +55,10 @@ class SpecModel(Model):
 
 
 class SecretKeysSpec(SpecModel):
-    """Which keys of the Secret hold what. Without it the well-known names are tried: uri, url, host, port, dbname, user, username, password."""
+    """Which keys of the Secret hold what.
+
+    Without it the well-known names are tried: uri, url, host, port, dbname, user, username, password.
+    """
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -196,7 +199,8 @@ class Execution(SpecModel):
     """How SQL is run."""
 
     lock_timeout: Duration = "2s"
-    """How long a statement may wait for a lock before the file is rolled back and tried again. Other readers queue no longer than this. 0s: for ever."""
+    """How long a statement may wait for a lock before the file is rolled back and tried again. Other readers queue no longer than this.
+    0s: for ever."""
     statement_timeout: Duration = "0s"
     """How long one statement may take. 0s: no limit."""
     lock_retries: int = Field(default=10, ge=0, le=1000)
@@ -258,7 +262,10 @@ class Backup(SpecModel):
 
 
 class Retry(SpecModel):
-    """What happens after a failure that another attempt can mend. What fails before any SQL is retried for ever, at most 5 minutes apart."""
+    """What happens after a failure that another attempt can mend.
+
+    What fails before any SQL is retried for ever, at most 5 minutes apart.
+    """
 
     limit: int = Field(default=5, ge=1, le=100)
     """How many attempts may have executed SQL before the resource is Stalled with RetryLimitReached."""

@@ -1,0 +1,77 @@
+"""Kubernetes Events of a resource: one for each step that matters, none repeated.
+
+Retries of the same failure say nothing new, so a failure is announced when the reason changes, not at each attempt.
+"""
+
+from dbmigration.api.conditions import ConditionType, clip, find
+from dbmigration.api.reasons import Reason
+from dbmigration.api.report import Outcome, Report
+from dbmigration.api.status import Status
+from dbmigration.decide.decision import Announcement
+from dbmigration.decide.observed import Observed
+
+_QUIET = frozenset({Reason.UP_TO_DATE, Reason.RUNNING, Reason.PENDING, Reason.SUSPENDED})
+_NAMES_TOLD = 10
+
+MIGRATED = "Migrated"
+RUN_STARTED = "RunStarted"
+SUCCEEDED = "UpToDate"
+
+
+def announcements(observed: Observed, after: Status, report: Report | None = None) -> tuple[Announcement, ...]:
+    """What changed between observed.status and `after` that a person reading `kubectl describe` wants to know."""
+    found = (_started(observed, after), _backed_up(report), _migrated(report), _recovered(observed, report), _failing(observed, after))
+    return tuple(a for a in found if a is not None)
+
+
+def _started(observed: Observed, after: Status) -> Announcement | None:
+    before, run = observed.status.run, after.run
+    if run is None or run.attempt > 1 or run.finished_at is not None or (before is not None and before.job_name == run.job_name):
+        return None
+    return Announcement(RUN_STARTED, f"Job {run.job_name} started", identity=f"{run.job_name}/started")
+
+
+def _backed_up(report: Report | None) -> Announcement | None:
+    if report is None or report.backup is None or not report.backup.verified:
+        return None
+    record = report.backup
+    message = f"{record.uri}: {record.bytes} bytes, sha256 {record.sha256}, read to its end"
+    return Announcement(Reason.BACKUP_VERIFIED, clip(message), identity=f"{report.run_id}/backup")
+
+
+def _migrated(report: Report | None) -> Announcement | None:
+    if report is None or not report.applied_now:
+        return None
+    names = ", ".join(report.applied_now[:_NAMES_TOLD])
+    more = f" and {len(report.applied_now) - _NAMES_TOLD} more" if len(report.applied_now) > _NAMES_TOLD else ""
+    return Announcement(MIGRATED, clip(f"applied {names}{more}; version {report.version}"), identity=f"{report.run_id}/migrated")
+
+
+def _recovered(observed: Observed, report: Report | None) -> Announcement | None:
+    """Ready again after a failure: whoever saw the warning wants to see that it is over."""
+    before = observed.status.run
+    if report is None or report.outcome is not Outcome.SUCCEEDED or before is None or not before.failures:
+        return None
+    return Announcement(SUCCEEDED, clip(report.message), identity=f"{report.run_id}/ready")
+
+
+def _failing(observed: Observed, after: Status) -> Announcement | None:
+    ready = find(after.conditions, ConditionType.READY)
+    if ready is None or ready.status == "True" or ready.reason in _QUIET:
+        return None
+    before = find(observed.status.conditions, ConditionType.READY)
+    stalled = find(after.conditions, ConditionType.STALLED) is not None
+    was_stalled = find(observed.status.conditions, ConditionType.STALLED) is not None
+    if before is not None and before.reason == ready.reason and stalled == was_stalled:
+        return None
+    run = after.run
+    if not stalled and run is not None and run.reason == ready.reason and _told_before(observed, ready.reason):
+        return None
+    about = f"{run.key}/{run.job_name if stalled else ''}" if run else ""
+    return Announcement(ready.reason, ready.message, identity=f"{observed.uid}/{about}/{ready.reason}", warning=True)
+
+
+def _told_before(observed: Observed, reason: str) -> bool:
+    """While an attempt runs Ready says Running; the failure before it was already announced with its own reason."""
+    runs = observed.status.runs
+    return bool(runs) and runs[0].reason == reason

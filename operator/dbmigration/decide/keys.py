@@ -1,0 +1,44 @@
+"""What makes two runs the same run, and what a Job is called."""
+
+import hashlib
+import json
+from typing import Any
+
+from dbmigration.api.spec import Spec
+from dbmigration.decide.observed import Observed, Runner
+
+_RUN_FIELDS = {"database", "environment", "target", "history", "execution", "backup"}
+_NAME_PART = 40
+_HASH = 16
+
+
+def _digest(*parts: Any) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:_HASH]
+
+
+# Defaults are left out of every hash: a later version that adds a field must not run all finished resources again.
+
+
+def run_key(spec: Spec, source_digest: str, retry: str | None) -> str:
+    """Hash of what decides a run's result: the files' bytes rather than their ConfigMaps' names, the spec without scheduling knobs."""
+    return _digest(spec.model_dump(mode="json", include=_RUN_FIELDS, exclude_defaults=True), source_digest, retry)
+
+
+def spec_hash(spec: Spec) -> str:
+    """Hash of the whole spec but `suspend`: after a permanent failure any change of it deserves another try."""
+    return _digest(spec.model_dump(mode="json", exclude={"suspend"}, exclude_defaults=True))
+
+
+def pod_hash(spec: Spec, key: str, runner: Runner) -> str:
+    """Hash of everything that decides whether a pod can start: a Job that never started is replaced when it changes."""
+    return _digest(spec.model_dump(mode="json", include={"job", "source", "database", "backup"}, exclude_defaults=True), key, runner.image)
+
+
+def job_name(observed: Observed, key: str, attempt: int) -> str:
+    """At most 57 characters, so that pod names and labels made from it fit 63.
+
+    The previous run's name is part of the hash: going from A to B and back to A is three runs, and the first Job of A may still be there.
+    """
+    previous = observed.status.run.job_name if observed.status.run else ""
+    readable = observed.name[:_NAME_PART].replace(".", "-").rstrip("-")
+    return f"{readable}-{_digest(observed.uid, key, attempt, previous)}"

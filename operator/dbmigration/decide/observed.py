@@ -1,0 +1,145 @@
+"""Everything a decision may look at, gathered by `kube/observe` in one go. Data only."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+from dbmigration.api.reasons import Reason
+from dbmigration.api.report import Report
+from dbmigration.api.spec import Spec
+from dbmigration.api.status import Status
+
+
+@dataclass(frozen=True, slots=True)
+class FoundSource:
+    """All ConfigMaps are there and fit together. `digest` as migrations.digest computes it; `files` counts the .sql files."""
+
+    digest: str
+    files: int
+
+
+@dataclass(frozen=True, slots=True)
+class MissingSource:
+    """These ConfigMaps do not exist."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidSource:
+    """The ConfigMaps do not make one folder; `message` names object and key and says what to do."""
+
+    message: str
+
+
+Source = FoundSource | MissingSource | InvalidSource
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """Why the pod does not start, in kubelet's, the scheduler's or the API server's own words."""
+
+    reason: Reason
+    message: str
+
+
+class PodState(Enum):
+    """What the container `runner` does; a sidecar changes nothing."""
+
+    ABSENT = "absent"
+    WAITING = "waiting"
+    RUNNING = "running"
+    TERMINATED = "terminated"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The newest progress line of the run's log."""
+
+    step: str
+    file: str | None = None
+    done: int | None = None
+    total: int | None = None
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PodSeen:
+    """`disrupted`: deleted, evicted or lost with its node, so that how it ended says nothing about the run."""
+
+    state: PodState
+    blocked: Blocked | None = None
+    exit_code: int | None = None
+    exit_reason: str | None = None
+    disrupted: bool = False
+    progress: Progress | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobSeen:
+    """A Job of this resource (its controller reference has our uid).
+
+    `failed` is the reason of its condition Failed, None while it has none; `complete` is its condition Complete. `report` None with a
+    terminated runner: it left none, or one that is not to be believed.
+    """
+
+    name: str
+    run_key: str
+    spec_hash: str
+    pod_hash: str
+    attempt: int
+    retry_value: str | None
+    created_at: datetime
+    complete: bool = False
+    failed: str | None = None
+    failed_message: str | None = None
+    deleting: bool = False
+    pod: PodSeen = PodSeen(PodState.ABSENT)
+    report: Report | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Nothing more will come: the runner's container has terminated, else the Job itself is over."""
+        return self.pod.state is PodState.TERMINATED or self.complete or self.failed is not None
+
+    @property
+    def over(self) -> bool:
+        """The Job itself is finished, not only its runner."""
+        return self.complete or self.failed is not None
+
+    @property
+    def started(self) -> bool:
+        return self.pod.state in (PodState.RUNNING, PodState.TERMINATED)
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """The image that Jobs run: the operator's own."""
+
+    image: str
+    pull_policy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """One DatabaseMigration and everything around it at one moment. `spec` None: `spec_error` says why it cannot be read.
+
+    `jobs` is in order of creation, oldest first. `retry` is the value of the annotation dbmigration.dev/retry.
+    """
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    retry: str | None
+    spec: Spec | None
+    spec_error: str | None
+    status: Status
+    source: Source
+    jobs: tuple[JobSeen, ...]
+    runner: Runner
+    deleting: bool = False
+
+    @property
+    def newest_job(self) -> JobSeen | None:
+        return self.jobs[-1] if self.jobs else None

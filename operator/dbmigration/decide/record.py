@@ -1,0 +1,189 @@
+"""The status after a run: what the report says of the database, what the result says of the next attempt."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from pydantic import ValidationError
+
+from dbmigration.api.conditions import Proof, Verdict, Work, clip, set_conditions
+from dbmigration.api.durations import milliseconds
+from dbmigration.api.reasons import Reason
+from dbmigration.api.report import Outcome, Report
+from dbmigration.api.spec import Retry
+from dbmigration.api.status import (
+    MIGRATIONS_KEPT,
+    PLAN_NAMES_KEPT,
+    RUNS_KEPT,
+    STATUS_LIMIT,
+    DatabaseStatus,
+    PlanStatus,
+    RunStatus,
+    RunSummary,
+    SourceStatus,
+    Status,
+)
+from dbmigration.decide.observed import JobSeen, Observed
+from dbmigration.decide.results import Result
+
+MOST_BACKOFF = timedelta(minutes=5)
+_VERIFY_REASONS = (Reason.VERIFY_PASSED, Reason.NO_VERIFY_FILE, Reason.VERIFY_FAILED)
+
+
+def backoff(retry: Retry, failures: int) -> timedelta:
+    """Pause after the `failures`-th failure in a row: retry.backoff, doubled each time, at most 5 minutes."""
+    first = timedelta(milliseconds=milliseconds(retry.backoff))
+    return min(first * (1 << min(failures - 1, 20)), MOST_BACKOFF)
+
+
+def run_started(observed: Observed, job: JobSeen) -> RunStatus:
+    """The run that `job` is, with the counters of earlier attempts with the same key and spec."""
+    before = observed.status.run
+    same = before is not None and before.key == job.run_key and (not before.final or before.spec_hash == job.spec_hash)
+    return RunStatus(
+        key=job.run_key,
+        spec_hash=job.spec_hash,
+        attempt=job.attempt,
+        failures=before.failures if before and same else 0,
+        counted=before.counted if before and same else 0,
+        job_name=job.name,
+        started_at=job.created_at,
+    )
+
+
+def run_recorded(observed: Observed, run: RunStatus, result: Result, retry_value: str | None, now: datetime) -> Status:
+    """Status with `result` of `run` in it. A report that does not fit into a status is not believed: the rest of the result is stored."""
+    try:
+        status = _recorded(observed, run, result, retry_value, now)
+    except ValidationError:
+        status = None
+    if status is None or len(status.to_json().encode()) > STATUS_LIMIT:
+        plain = Result(result.outcome, result.reason, clip(result.message), result.transient, result.counted)
+        return _recorded(observed, run, plain, retry_value, now)
+    return status
+
+
+def _recorded(observed: Observed, run: RunStatus, result: Result, retry_value: str | None, now: datetime) -> Status:
+    status, report = observed.status, result.report
+    finished = _finished(observed, run, result, now)
+    changes: dict[str, Any] = {"run": finished, "progress": None, "observed_generation": observed.generation}
+    if finished.final:
+        changes["last_handled_retry"] = retry_value
+    if report is not None:
+        changes |= _database_state(status, report)
+    after = status.model_copy(update=changes)
+    summary = RunSummary(
+        id=run.job_name,
+        started_at=run.started_at,
+        finished_at=now,
+        outcome=result.outcome,
+        reason=finished.reason or result.reason,
+        to=after.version,
+        backup_uri=report.backup.uri if report and report.backup else None,
+    ).model_copy(update={"from_": status.version})
+    conditions = set_conditions(
+        status.conditions,
+        verdict_of(finished),
+        generation=observed.generation,
+        now=now,
+        backed_up=_backed_up(status, report) if report else None,
+        verified=_verified(report) if report else None,
+    )
+    return after.model_copy(update={"runs": _with_summary(status.runs, summary), "conditions": conditions}).fit()
+
+
+def verdict_of(run: RunStatus) -> Verdict:
+    """What a finished run says of Ready, until there is a newer one."""
+    reason, message = run.reason or Reason.INTERNAL_ERROR, run.message or ""
+    if run.outcome == Outcome.SUCCEEDED:
+        return Verdict(True, Work.IDLE, reason, message)
+    if run.next_retry_at is None:
+        return Verdict(False, Work.STALLED, reason, message)
+    when = run.next_retry_at.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return Verdict(False, Work.RECONCILING, reason, f"{clip(message, 900)} (attempt {run.attempt}; the next one is at {when})")
+
+
+def _finished(observed: Observed, run: RunStatus, result: Result, now: datetime) -> RunStatus:
+    failure = result.report.failure if result.report else None
+    retry = observed.spec.retry if observed.spec else Retry()
+    counted = run.counted + (1 if result.counted else 0)
+    failures = run.failures + (0 if result.outcome is Outcome.SUCCEEDED else 1)
+    reason, message, next_retry = result.reason, result.message, None
+    if result.transient and result.counted and counted >= retry.limit:
+        reason = Reason.RETRY_LIMIT_REACHED
+        message = f"{counted} attempts executed SQL and failed, the last with {result.reason}: {message}"
+    elif result.transient:
+        next_retry = now + backoff(retry, failures)
+    place = f"{failure.file}:{failure.line}: " if failure and failure.file and failure.line else ""
+    state = f" (SQLSTATE {failure.sqlstate})" if failure and failure.sqlstate and failure.sqlstate not in message else ""
+    return RunStatus(
+        **run.model_dump(include={"key", "spec_hash", "attempt", "job_name", "started_at"}),
+        failures=failures,
+        counted=counted,
+        finished_at=now,
+        next_retry_at=next_retry,
+        outcome=result.outcome,
+        reason=reason,
+        message=clip(message if place and message.startswith(place.rstrip(": ")) else f"{place}{message}", 980) + state,
+        file=failure.file if failure else None,
+        line=failure.line if failure else None,
+        sqlstate=failure.sqlstate if failure else None,
+    )
+
+
+def _database_state(status: Status, report: Report) -> dict[str, Any]:
+    """What the report proves. One that ended before it saw the database says nothing of versions and counts: the old ones stay."""
+    changes: dict[str, Any] = {}
+    if report.database is not None:
+        changes["database"] = DatabaseStatus(
+            identity=report.database.identity, name=report.database.name, server_version=report.database.server_version
+        )
+    if report.plan_hash is not None or report.migrations:
+        changes |= {
+            "version": report.version,
+            "applied": report.applied,
+            "pending": report.pending,
+            "skipped": report.skipped,
+            "plan": PlanStatus(hash=report.plan_hash, pending=report.pending, names=report.pending_names[:PLAN_NAMES_KEPT]),
+            "migrations": report.migrations[-MIGRATIONS_KEPT:],
+        }
+    if report.backup is not None and report.backup.verified:
+        changes["backup"] = report.backup
+    # model_copy does not validate: a version of 10,000 characters must be found out here, not by the API server.
+    Status.model_validate(status.model_copy(update=changes).model_dump(by_alias=True))
+    return changes
+
+
+def _backed_up(status: Status, report: Report) -> Proof | None:
+    if report.backup is not None and report.backup.verified:
+        record = report.backup
+        return Proof(True, Reason.BACKUP_VERIFIED, f"{record.uri}, {record.bytes} bytes, sha256 {record.sha256}")
+    if report.backup_reason is None:
+        return None
+    if report.backup_reason == Reason.NOTHING_PENDING:
+        # Nothing was changed, so what was said of the last change is still true.
+        return None if status.backup else Proof(False, Reason.NOTHING_PENDING, "no file was pending, so no backup was needed")
+    if report.backup_reason == Reason.BACKUP_SKIPPED:
+        return Proof(False, Reason.BACKUP_SKIPPED, "spec.backup.policy is Skip: no backup was taken before the last change")
+    return Proof(False, report.backup_reason, report.message)
+
+
+def _verified(report: Report) -> Proof | None:
+    if report.verify_reason not in _VERIFY_REASONS:
+        return None
+    if report.verify_reason is Reason.VERIFY_PASSED:
+        return Proof(True, report.verify_reason, f"{report.verified_file} passed" if report.verified_file else "")
+    if report.verify_reason is Reason.NO_VERIFY_FILE:
+        return Proof(False, report.verify_reason, "the newest applied file has no verify-NNN.sql beside it")
+    return Proof(False, report.verify_reason, report.message)
+
+
+def _with_summary(runs: tuple[RunSummary, ...], summary: RunSummary) -> tuple[RunSummary, ...]:
+    """Newest first. A night of the same failure before any change is one line, or it would push the history out."""
+    if runs and runs[0].outcome == summary.outcome != Outcome.SUCCEEDED and runs[0].reason == summary.reason and runs[0].to == summary.to:
+        summary = summary.model_copy(update={"started_at": runs[0].started_at, "from_": runs[0].from_})
+        runs = runs[1:]
+    return (summary, *runs)[:RUNS_KEPT]
+
+
+def source_recorded(status: Status, digest: str) -> Status:
+    return status.model_copy(update={"source": SourceStatus(digest=digest)})

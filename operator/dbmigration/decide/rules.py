@@ -1,0 +1,271 @@
+"""What to do next: a chain of small rules, the first that has an answer decides. No client, no clock, no kopf.
+
+A stored result comes before everything else, a running Job before whatever the spec says now.
+"""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from dbmigration.api.conditions import Verdict, Work, set_conditions
+from dbmigration.api.reasons import Reason
+from dbmigration.api.report import Outcome
+from dbmigration.api.spec import Spec
+from dbmigration.api.status import ProgressStatus, RunStatus, Status
+from dbmigration.decide import keys
+from dbmigration.decide.announce import announcements
+from dbmigration.decide.decision import Decision
+from dbmigration.decide.observed import Blocked, FoundSource, InvalidSource, JobSeen, MissingSource, Observed, PodState, Source
+from dbmigration.decide.record import run_recorded, run_started, source_recorded, verdict_of
+from dbmigration.decide.results import result_of, vanished
+from dbmigration.decide.start import start_run
+
+ACTIVE_LOOK: Final = timedelta(seconds=10)
+"""How often a running Job is looked at, and how far apart two progress writes are at least."""
+SOURCE_LOOK: Final = timedelta(minutes=1)
+"""A ConfigMap that appears wakes us; this is for a missed watch event."""
+REFUSED_LOOK: Final = timedelta(seconds=30)
+IDLE_LOOK: Final = timedelta(hours=1)
+JOBS_KEPT: Final = 3
+"""Finished Jobs that stay for kubectl logs."""
+LINGERING: Final = timedelta(minutes=1)
+"""How long a Job may outlive its runner (a sidecar) before it is removed."""
+
+Rule = Callable[[Observed, datetime], Decision | None]
+
+
+def decide(observed: Observed, now: datetime) -> Decision:
+    """The first rule that applies. Every possible `observed` has one: the last rule always starts a run."""
+    for rule in RULES:
+        decision = rule(observed, now)
+        if decision is not None:
+            return decision
+    raise AssertionError("the last rule always decides")
+
+
+def being_deleted(o: Observed, _: datetime) -> Decision | None:
+    """Owner references remove the Jobs; the database and the backups stay."""
+    return Decision("being_deleted", o.status) if o.deleting else None
+
+
+def run_finished(o: Observed, now: datetime) -> Decision | None:
+    """Store the result before anything can hide it."""
+    job = o.newest_job
+    if job is None or not job.ended or _stored(o.status, job):
+        return None
+    run = o.status.run if o.status.run and o.status.run.job_name == job.name else run_started(o, job)
+    status = run_recorded(o, run, result_of(job), job.retry_value, now)
+    return Decision("run_finished", status, announcements=announcements(o, status, job.report), again_after=timedelta(0))
+
+
+def run_unstarted_outdated(o: Observed, now: datetime) -> Decision | None:
+    """A pod that cannot start would wait for ever for what the person has already changed: replace it. Nothing was executed."""
+    job = o.newest_job
+    if job is None or job.ended or job.started or job.deleting or o.spec is None:
+        return None
+    if not o.spec.suspend:
+        if not isinstance(o.source, FoundSource):
+            return None
+        if keys.pod_hash(o.spec, keys.run_key(o.spec, o.source.digest, o.retry), o.runner) == job.pod_hash:
+            return None
+    # As if the attempt had never been: its counters are those of the attempt before.
+    run = o.status.run
+    if run is not None and run.job_name == job.name and run.finished_at is None:
+        run = run.model_copy(update={"finished_at": now, "next_retry_at": now, "outcome": Outcome.INTERRUPTED, "reason": Reason.PENDING})
+    return Decision("run_unstarted_outdated", o.status.model_copy(update={"run": run}), remove_jobs=(job.name,), again_after=ACTIVE_LOOK)
+
+
+def run_active(o: Observed, now: datetime) -> Decision | None:
+    """Report progress, change nothing: a spec that changes in mid-run waits for the result."""
+    job = o.newest_job
+    if job is None or job.ended:
+        return None
+    run = o.status.run if o.status.run and o.status.run.job_name == job.name else run_started(o, job)
+    blocked = job.pod.blocked
+    verdict = _blocked(blocked) if blocked else Verdict(False, Work.RECONCILING, Reason.RUNNING, _running_message(run))
+    progress = None if o.status.run is None or o.status.run.job_name != job.name else o.status.progress
+    status = _said(o, verdict, now, run=run, progress=_progress(progress, job, now))
+    return Decision("run_active", status, announcements=announcements(o, status), again_after=ACTIVE_LOOK)
+
+
+def run_vanished(o: Observed, now: datetime) -> Decision | None:
+    """The Job is gone before its result was read: the database knows what was applied."""
+    run = o.status.run
+    if run is None or run.finished_at is not None:
+        return None
+    status = run_recorded(o, run, vanished(run.job_name), o.status.last_handled_retry, now)
+    return Decision("run_vanished", status, announcements=announcements(o, status), again_after=timedelta(0))
+
+
+def spec_invalid(o: Observed, now: datetime) -> Decision | None:
+    """Something an older CRD let through, or a field of a newer one."""
+    if o.spec is not None:
+        return None
+    return _wait(o, "spec_invalid", Verdict(False, Work.STALLED, Reason.SPEC_INVALID, o.spec_error or ""), now, IDLE_LOOK)
+
+
+def settled(o: Observed, now: datetime) -> Decision | None:
+    """The same question has its final answer: nothing is run, whoever restarts."""
+    run = o.status.run
+    if run is None or not run.final or not isinstance(o.source, FoundSource):
+        return None
+    spec = _spec(o)
+    if run.key != keys.run_key(spec, o.source.digest, o.retry):
+        return None
+    if run.outcome != Outcome.SUCCEEDED and run.spec_hash != keys.spec_hash(spec):
+        return None
+    return _wait(o, "settled", verdict_of(run), now, IDLE_LOOK)
+
+
+def suspended(o: Observed, now: datetime) -> Decision | None:
+    """There is something to do, and a person said stop."""
+    if not _spec(o).suspend:
+        return None
+    verdict = Verdict(False, Work.IDLE, Reason.SUSPENDED, "spec.suspend is true: no run starts until it is false")
+    return _wait(o, "suspended", verdict, now, IDLE_LOOK)
+
+
+def source_missing(o: Observed, now: datetime) -> Decision | None:
+    """Nothing to plan from yet; the ConfigMap's arrival wakes us."""
+    if not isinstance(o.source, MissingSource):
+        return None
+    names = ", ".join(o.source.names)
+    message = f"ConfigMap {names} does not exist in namespace {o.namespace}: create it, or name another in spec.source.configMaps"
+    return _wait(o, "source_missing", Verdict(False, Work.RECONCILING, Reason.SOURCE_MISSING, message), now, SOURCE_LOOK)
+
+
+def source_invalid(o: Observed, now: datetime) -> Decision | None:
+    """The ConfigMaps do not make one folder."""
+    if not isinstance(o.source, InvalidSource):
+        return None
+    return _wait(o, "source_invalid", Verdict(False, Work.STALLED, Reason.SOURCE_INVALID, o.source.message), now, IDLE_LOOK)
+
+
+def retry_not_due(o: Observed, now: datetime) -> Decision | None:
+    """The same question failed in a way that time may mend: wait for the backoff to pass."""
+    run = o.status.run
+    if run is None or run.next_retry_at is None or run.next_retry_at <= now:
+        return None
+    if run.key != keys.run_key(_spec(o), _found(o.source).digest, o.retry):
+        return None
+    if run.spec_hash != keys.spec_hash(_spec(o)):
+        return None
+    return _wait(o, "retry_not_due", verdict_of(run), now, run.next_retry_at - now)
+
+
+def run_due(o: Observed, now: datetime) -> Decision | None:
+    """Nothing stands in the way."""
+    source = _found(o.source)
+    spec = _spec(o)
+    start = start_run(o, spec, source, keys.run_key(spec, source.digest, o.retry))
+    job = JobSeen(start.job_name, start.run_key, start.spec_hash, start.pod_hash, start.attempt, o.retry, now)
+    run = run_started(o, job)
+    verdict = Verdict(False, Work.RECONCILING, Reason.RUNNING, _running_message(run))
+    status = source_recorded(_said(o, verdict, now, run=run, progress=None), source.digest)
+    return Decision(
+        "run_due",
+        status,
+        start=start,
+        announcements=announcements(o, status),
+        remove_jobs=_superfluous(o, now),
+        again_after=ACTIVE_LOOK,
+    )
+
+
+def start_refused(o: Observed, refused: Blocked, now: datetime) -> Decision:
+    """The API server would not have the Job (quota, admission, somebody else's Job of that name): say so in its words and try again."""
+    status = _said(o, _blocked(refused), now)
+    return Decision("start_refused", status, announcements=announcements(o, status), again_after=REFUSED_LOOK)
+
+
+RULES: Final[tuple[Rule, ...]] = (
+    being_deleted,
+    run_finished,
+    run_unstarted_outdated,
+    run_active,
+    run_vanished,
+    spec_invalid,
+    settled,
+    suspended,
+    source_missing,
+    source_invalid,
+    retry_not_due,
+    run_due,
+)
+
+
+def _stored(status: Status, job: JobSeen) -> bool:
+    return status.run is not None and status.run.job_name == job.name and status.run.finished_at is not None
+
+
+def _spec(o: Observed) -> Spec:
+    assert o.spec is not None, "spec_invalid comes first"  # noqa: S101 - the order of RULES
+    return o.spec
+
+
+def _found(source: Source) -> FoundSource:
+    assert isinstance(source, FoundSource), "source_missing and source_invalid come first"  # noqa: S101 - the order of RULES
+    return source
+
+
+def _blocked(blocked: Blocked) -> Verdict:
+    return Verdict(False, Work.RECONCILING, blocked.reason, blocked.message)
+
+
+def _running_message(run: RunStatus) -> str:
+    return f"attempt {run.attempt}: kubectl logs -f job/{run.job_name}"
+
+
+def _said(o: Observed, verdict: Verdict, now: datetime, **changes: Any) -> Status:
+    conditions = set_conditions(o.status.conditions, verdict, generation=o.generation, now=now)
+    return o.status.model_copy(update={"conditions": conditions, "observed_generation": o.generation, **changes})
+
+
+def _wait(o: Observed, rule: str, verdict: Verdict, now: datetime, again_after: timedelta) -> Decision:
+    status = _said(o, verdict, now)
+    return Decision(
+        rule, status, announcements=announcements(o, status), remove_jobs=_superfluous(o, now), again_after=_sooner(o, now, again_after)
+    )
+
+
+def _progress(before: ProgressStatus | None, job: JobSeen, now: datetime) -> ProgressStatus | None:
+    """The log's newest word, written at most once in ten seconds."""
+    seen = job.pod.progress
+    if seen is None or (before is not None and now - before.at < ACTIVE_LOOK):
+        return before
+    after = ProgressStatus(
+        step=seen.step[:64],
+        file=seen.file[:512] if seen.file else None,
+        done=seen.done,
+        total=seen.total,
+        message=seen.message[:1024] if seen.message else None,
+        at=now,
+    )
+    if before is not None and before.model_copy(update={"at": now}) == after:
+        return before
+    return after
+
+
+def _superfluous(o: Observed, now: datetime) -> tuple[str, ...]:
+    """Jobs whose result is stored: all but the newest few, and those that a sidecar keeps alive."""
+    over = [job for job in o.jobs if job.over and not job.deleting]
+    kept_alive = [job for job in o.jobs if _kept_alive(job) and _stored_since(o, job, now) >= LINGERING]
+    return tuple(job.name for job in (*over[:-JOBS_KEPT], *kept_alive))
+
+
+def _sooner(o: Observed, now: datetime, again_after: timedelta) -> timedelta:
+    """Come back in time for a Job that a sidecar keeps alive."""
+    young = any(_kept_alive(job) and _stored_since(o, job, now) < LINGERING for job in o.jobs)
+    return min(again_after, LINGERING) if young else again_after
+
+
+def _kept_alive(job: JobSeen) -> bool:
+    return job.pod.state is PodState.TERMINATED and not job.over and not job.deleting
+
+
+def _stored_since(o: Observed, job: JobSeen, now: datetime) -> timedelta:
+    """How long its result has been stored. One that a newer Job has followed was stored long ago."""
+    run = o.status.run
+    if job is not o.newest_job:
+        return LINGERING
+    return now - run.finished_at if run and run.job_name == job.name and run.finished_at else timedelta(0)

@@ -1,0 +1,67 @@
+"""From a spec to one run: the request that the Job gets."""
+
+from dbmigration.api.durations import milliseconds
+from dbmigration.api.request import BackupRequest, ExecutionRequest, ResourceRef, RunRequest, SecretKeys
+from dbmigration.api.spec import BackupPolicy, Spec
+from dbmigration.decide import keys
+from dbmigration.decide.decision import StartRun
+from dbmigration.decide.observed import FoundSource, Observed
+
+
+def start_run(observed: Observed, spec: Spec, source: FoundSource, key: str) -> StartRun:
+    """The next attempt with `key`: number 1 when the key is new."""
+    run = observed.status.run
+    attempt = run.attempt + 1 if run and run.key == key else 1
+    name = keys.job_name(observed, key, attempt)
+    return StartRun(
+        job_name=name,
+        run_key=key,
+        spec_hash=keys.spec_hash(spec),
+        pod_hash=keys.pod_hash(spec, key, observed.runner),
+        attempt=attempt,
+        retry_value=observed.retry,
+        request=RunRequest(
+            resource=ResourceRef(namespace=observed.namespace, name=observed.name, uid=observed.uid),
+            run_id=name,
+            attempt=attempt,
+            source_digest=source.digest,
+            environment=spec.environment,
+            target=spec.target,
+            history_schema=spec.history.schema_ if spec.history else None,
+            history_table=spec.history.table if spec.history else None,
+            secret_keys=_secret_keys(spec),
+            tls_mode=spec.database.tls.mode if spec.database.tls else None,
+            ca_key=_ca_key(spec),
+            execution=ExecutionRequest(
+                lock_timeout_ms=milliseconds(spec.execution.lock_timeout),
+                statement_timeout_ms=milliseconds(spec.execution.statement_timeout),
+                lock_retries=spec.execution.lock_retries,
+                out_of_order=spec.execution.out_of_order,
+            ),
+            backup=BackupRequest(required=spec.backup.policy is BackupPolicy.REQUIRED, prefix=observed.name),
+            reapply_rolled_back=_asks_again(observed),
+        ),
+    )
+
+
+def _asks_again(observed: Observed) -> bool:
+    """A person set a new retry annotation after an earlier run: what was rolled back may be applied again.
+
+    On a resource that has had no run yet the annotation is only text that came along with the manifest.
+    """
+    return bool(observed.retry) and observed.status.run is not None and observed.retry != observed.status.last_handled_retry
+
+
+def _secret_keys(spec: Spec) -> SecretKeys:
+    reference = spec.database.secret_ref
+    if reference.key is not None:
+        return SecretKeys(uri=reference.key)
+    return SecretKeys(**reference.keys.model_dump()) if reference.keys else SecretKeys()
+
+
+def _ca_key(spec: Spec) -> str | None:
+    reference = spec.database.tls.ca_ref if spec.database.tls else None
+    if reference is None:
+        return None
+    chosen = reference.secret or reference.config_map
+    return chosen.key if chosen else None
