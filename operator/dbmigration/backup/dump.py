@@ -132,18 +132,25 @@ def _write(
 
     # pg_restore reads a file and talks to nobody: it gets no connection and no password.
     offline = {name: value for name, value in environment.items() if not name.startswith("PG")}
-    size = stream_dump(
-        Command(
-            "pg_dump",
-            (str(client.pg_dump), "--format=custom", "--no-password", f"--lock-wait-timeout={LOCK_WAIT_TIMEOUT}"),
-            environment,
-        ),
-        Command("pg_restore", (str(client.pg_restore), "--format=custom", "--file=/dev/null"), offline),
-        sink=sink,
-        on_progress=on_progress,
-        stop=stop,
-        hide=(environment.get("PGPASSWORD", ""),),
-    )
+    try:
+        size = stream_dump(
+            Command(
+                "pg_dump",
+                (str(client.pg_dump), "--format=custom", "--no-password", f"--lock-wait-timeout={LOCK_WAIT_TIMEOUT}"),
+                environment,
+            ),
+            Command("pg_restore", (str(client.pg_restore), "--format=custom", "--file=/dev/null"), offline),
+            sink=sink,
+            on_progress=on_progress,
+            stop=stop,
+            hide=(environment.get("PGPASSWORD", ""),),
+        )
+    except Transient as exc:
+        # --lock-wait-timeout is a statement_timeout to the server, whose words would mislead.
+        if "LOCK TABLE" in exc.message and "statement timeout" in exc.message:
+            limit = f"A table stayed locked for more than {LOCK_WAIT_TIMEOUT}: somebody's DDL is running."
+            raise Transient(exc.reason, f"{limit} {exc.message}") from exc
+        raise
     on_progress(size)
     return size, digest.hexdigest()
 

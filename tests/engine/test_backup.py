@@ -1,0 +1,330 @@
+"""Backups of a real database: what is proved, and what every kind of failure leaves behind (nothing)."""
+
+import hashlib
+import json
+import os
+import re
+import resource
+import signal
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+import psycopg
+import pytest
+
+from dbmigration.api.reasons import Reason
+from dbmigration.backup import dump as dump_module
+from dbmigration.backup.check import check_backup
+from dbmigration.backup.clients import Client, choose_dump_client
+from dbmigration.backup.dump import take_backup
+from dbmigration.backup.record import Backup, record_path
+from dbmigration.errors import DbmigrationError, Permanent, Transient
+from dbmigration.postgres.session import Server
+from tests.engine.conftest import Database
+from tests.engine.server import PASSWORD, wait_until
+
+DEADLINE_S = 30.0
+ROWS = 20_000
+
+
+@pytest.fixture
+def filled(database: Database) -> Database:
+    """About 2 MB that do not compress away, a large object, and an index."""
+    with psycopg.connect(database.dsn, autocommit=True) as connection:
+        connection.execute("CREATE TABLE note (id int PRIMARY KEY, body text NOT NULL)")
+        connection.execute("INSERT INTO note SELECT g, md5(g::text) || md5((-g)::text) FROM generate_series(1, %s) AS g", (ROWS,))
+        connection.execute("SELECT lo_from_bytea(0, 'kept'::bytea)")
+    return database
+
+
+def server_of(database: Database) -> Server:
+    with database.connect() as session:
+        return session.server
+
+
+def back_up(database: Database, folder: Path, **changes: object) -> Backup:
+    options: dict[str, object] = {"run_id": "run-1", "name_prefix": "studio/db", "stop": threading.Event()} | changes
+    return take_backup(database.conninfo(), server_of(database), folder, **options)  # type: ignore[arg-type]
+
+
+def path_of(backup: Backup) -> Path:
+    return Path(unquote(urlparse(backup.uri).path))
+
+
+def left_in(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if not path.is_dir()]
+
+
+def await_true(question: str, database: Database) -> None:
+    wait_until(lambda: database.psql(question) == "t", question)
+
+
+_OF_DUMP = "FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'pg_dump'"
+DUMP_WAITS = f"SELECT count(*) > 0 {_OF_DUMP} AND wait_event_type = 'Lock'"
+DUMP_GONE = f"SELECT count(*) = 0 {_OF_DUMP}"
+
+
+@contextmanager
+def locked_table(database: Database) -> Iterator[None]:
+    """While open, pg_dump waits: it cannot have its ACCESS SHARE lock."""
+    with psycopg.connect(database.dsn) as connection:
+        connection.execute("LOCK TABLE note IN ACCESS EXCLUSIVE MODE")
+        yield
+
+
+def wrapped_client(database: Database, folder: Path, script: str, *, program: str = "pg_dump") -> list[Client]:
+    """A client whose `program` is a shell script; $REAL is the real program."""
+    server = server_of(database)
+    real = choose_dump_client(server.version, server.major)
+    folder.mkdir()
+    for name in ("pg_dump", "pg_restore"):
+        path = folder / name
+        body = script if name == program else 'exec $REAL "$@"'
+        path.write_text(f"#!/bin/sh\nREAL={real.directory / name}\n{body}\n")
+        path.chmod(0o755)
+    return [replace(real, directory=folder)]
+
+
+def test_a_dump_its_record_and_its_hash_agree_and_restore_to_the_same_rows(
+    filled: Database, database_factory: Callable[[], Database], tmp_path: Path
+) -> None:
+    backup = back_up(filled, tmp_path)
+    path = path_of(backup)
+    assert left_in(tmp_path) == [path, record_path(path)] or left_in(tmp_path) == [record_path(path), path]
+    assert path.parent == tmp_path / "studio" / "db"
+    assert re.fullmatch(r"[A-Za-z0-9._-]+-\d{8}T\d{6}Z-run-1\.dump", path.name)
+    assert {stat.S_IMODE(each.stat().st_mode) for each in left_in(tmp_path)} == {0o600}
+    assert backup.bytes == path.stat().st_size
+    assert backup.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    record = json.loads(record_path(path).read_text())
+    assert (record["sha256"], record["bytes"], record["uri"]) == (backup.sha256, backup.bytes, backup.uri)
+    assert backup.verified
+    assert check_backup(path) == backup
+
+    other = database_factory()
+    client = choose_dump_client(backup.server_version, int(backup.server_version.partition(".")[0]))
+    subprocess.run([client.pg_restore, "--exit-on-error", "--dbname", other.dsn, path], check=True, capture_output=True)
+    with psycopg.connect(other.dsn) as restored, psycopg.connect(filled.dsn) as original:
+        question = "SELECT count(*), md5(string_agg(body, ',' ORDER BY id)), (SELECT count(*) FROM pg_largeobject_metadata) FROM note"
+        assert restored.execute(question).fetchone() == original.execute(question).fetchone()
+
+
+def test_the_lsn_was_read_before_the_dump_and_what_was_committed_before_it_is_in_the_dump(filled: Database, tmp_path: Path) -> None:
+    with psycopg.connect(filled.dsn, autocommit=True) as connection:
+        before = connection.execute("SELECT pg_current_wal_lsn()::text").fetchone()
+        backup = back_up(filled, tmp_path)
+        assert before is not None
+        row = connection.execute("SELECT %s::pg_lsn <= %s::pg_lsn", (before[0], backup.snapshot_lsn)).fetchone()
+        assert row == (True,)
+
+
+def test_an_empty_database_gives_a_dump_that_passes(database: Database, tmp_path: Path) -> None:
+    backup = back_up(database, tmp_path)
+    assert backup.bytes > 0
+    assert check_backup(path_of(backup)) == backup
+
+
+def test_progress_is_told_in_bytes_and_ends_with_the_size(filled: Database, tmp_path: Path) -> None:
+    told: list[int] = []
+    backup = back_up(filled, tmp_path, on_progress=told.append)
+    assert told == sorted(told)
+    assert told[-1] == backup.bytes
+
+
+def test_the_password_is_in_no_argument_and_pg_restore_never_gets_it(filled: Database, tmp_path: Path) -> None:
+    script = f'tr "\\0" "\\n" </proc/$$/cmdline >{tmp_path}/argv; env >{tmp_path}/environ; exec $REAL "$@"'
+    seen: dict[str, tuple[str, str]] = {}
+    for program in ("pg_dump", "pg_restore"):
+        back_up(filled, tmp_path / "b", clients=wrapped_client(filled, tmp_path / program, script, program=program), run_id=program)
+        seen[program] = ((tmp_path / "argv").read_text(), (tmp_path / "environ").read_text())
+    assert PASSWORD not in seen["pg_dump"][0]
+    assert PASSWORD in seen["pg_dump"][1], "the wrapper sees what pg_dump sees, so the test would notice a leak"
+    assert PASSWORD not in "".join(seen["pg_restore"])
+
+
+def test_what_pg_dump_says_is_told_without_the_password(filled: Database, tmp_path: Path) -> None:
+    clients = wrapped_client(filled, tmp_path / "bin", 'printf "pg_dump: error: cannot use %s here" "$PGPASSWORD" >&2; exit 1')
+    with pytest.raises(Transient) as caught:
+        back_up(filled, tmp_path / "b", clients=clients)
+    assert caught.value.reason is Reason.BACKUP_FAILED
+    assert "cannot use *** here" in caught.value.message
+    assert PASSWORD not in str(caught.value)
+    assert left_in(tmp_path / "b") == []
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param('$REAL "$@" | head -c 300000', id="truncated-and-status-0"),
+        pytest.param('$REAL "$@"; exit 3', id="whole-and-status-3"),
+        pytest.param('$REAL "$@" | head -c 300000; kill -9 $$', id="killed-midway"),
+        pytest.param("exit 0", id="zero-bytes-and-status-0"),
+        pytest.param("head -c 300000 /dev/urandom", id="garbage"),
+    ],
+)
+def test_zero_byte_or_truncated_dump_is_backup_failed_and_leaves_no_file(filled: Database, tmp_path: Path, script: str) -> None:
+    with pytest.raises(Transient) as caught:
+        back_up(filled, tmp_path / "b", clients=wrapped_client(filled, tmp_path / "bin", script))
+    assert caught.value.reason is Reason.BACKUP_FAILED
+    assert left_in(tmp_path / "b") == []
+
+
+@pytest.mark.parametrize("script", ["cat >/dev/null; exit 1", "head -c 1000 >/dev/null; exit 1", "exit 0"])
+def test_a_dump_that_pg_restore_does_not_read_to_its_end_is_no_backup(filled: Database, tmp_path: Path, script: str) -> None:
+    with pytest.raises(Transient) as caught:
+        back_up(filled, tmp_path / "b", clients=wrapped_client(filled, tmp_path / "bin", script, program="pg_restore"))
+    assert caught.value.reason is Reason.BACKUP_FAILED
+    assert left_in(tmp_path / "b") == []
+
+
+def test_bit_flip_in_store_between_write_and_second_hash_is_caught(
+    filled: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flip(descriptor: int) -> None:
+        byte = os.pread(descriptor, 1, 5000)
+        os.pwrite(descriptor, bytes([byte[0] ^ 1]), 5000)
+
+    monkeypatch.setattr(os, "fsync", flip)
+    with pytest.raises(Transient) as caught:
+        back_up(filled, tmp_path / "b", name_prefix="")
+    assert caught.value.reason is Reason.BACKUP_FAILED
+    assert left_in(tmp_path / "b") == []
+
+
+def test_a_disk_that_fills_up_midway_leaves_nothing_and_names_the_folder(filled: Database, tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, before[1]))  # the kernel refuses the write as it does on a full disk
+    try:
+        with pytest.raises(Transient) as caught:
+            back_up(filled, tmp_path / "b")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert caught.value.reason is Reason.BACKUP_FAILED
+    assert str(tmp_path / "b") in caught.value.message
+    assert "bytes free" in caught.value.message
+    assert left_in(tmp_path / "b") == []
+    await_true(DUMP_GONE, filled)
+
+
+def test_a_folder_that_cannot_be_made_is_backup_failed(filled: Database, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    for folder in (tmp_path / "file" / "b", tmp_path / "missing" / "b"):
+        with pytest.raises(Transient) as caught:
+            back_up(filled, folder)
+        assert caught.value.reason is Reason.BACKUP_FAILED
+        assert str(folder) in caught.value.message
+
+
+def test_client_older_than_server_is_refused_before_anything_is_written(filled: Database, tmp_path: Path) -> None:
+    server = server_of(filled)
+    for major in (server.major - 1, server.major + 1):
+        with pytest.raises(Transient) as caught:
+            back_up(filled, tmp_path / "b", clients=[Client(Path("/opt/pg/bin"), f"{major}.1", major)])
+        assert caught.value.reason is Reason.CLIENT_VERSION_MISMATCH
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_stop_request_ends_a_dump_that_waits_for_a_lock_and_its_server_process(filled: Database, tmp_path: Path) -> None:
+    stop = threading.Event()
+    caught: list[DbmigrationError] = []
+
+    def attempt() -> None:
+        try:
+            back_up(filled, tmp_path / "b", stop=stop)
+        except DbmigrationError as exc:
+            caught.append(exc)
+
+    with locked_table(filled):
+        thread = threading.Thread(target=attempt)
+        thread.start()
+        await_true(DUMP_WAITS, filled)
+        stop.set()
+        thread.join(DEADLINE_S)
+        assert [each.reason for each in caught] == [Reason.INTERRUPTED]
+        assert left_in(tmp_path / "b") == []
+    await_true(DUMP_GONE, filled)
+
+
+def test_dump_against_ddl_gives_up_after_its_limit_and_says_so(filled: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dump_module, "LOCK_WAIT_TIMEOUT", "50ms")
+    with locked_table(filled), pytest.raises(Transient) as caught:
+        back_up(filled, tmp_path / "b")
+    assert caught.value.reason is Reason.BACKUP_FAILED
+    assert "public.note" in caught.value.message
+    assert "50ms" in caught.value.message
+
+
+def test_a_killed_attempts_temporary_file_goes_at_the_next_start_and_a_living_ones_stays(filled: Database, tmp_path: Path) -> None:
+    program = (
+        "import sys, threading; from pathlib import Path\n"
+        "from dbmigration.backup.dump import take_backup; from dbmigration.postgres.conninfo import ConnInfo\n"
+        "from dbmigration.postgres.session import Server\n"
+        "major = int(sys.argv[2].partition('.')[0])\n"
+        "server = Server(version=sys.argv[2], version_num=0, major=major, identity='t', database='d', user='t')\n"
+        "take_backup(ConnInfo.from_dsn(sys.stdin.read()), server, Path(sys.argv[1]), run_id='dead', name_prefix='studio/db',"
+        " stop=threading.Event())\n"
+    )
+    folder = tmp_path / "b"
+    runner = subprocess.Popen(
+        [sys.executable, "-c", program, str(folder), server_of(filled).version],
+        stdin=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+    )
+    with locked_table(filled):
+        assert runner.stdin is not None
+        runner.stdin.write(filled.dsn.encode())
+        runner.stdin.close()
+        await_true(DUMP_WAITS, filled)
+        (partial,) = left_in(folder)
+        with pytest.raises(Transient):
+            back_up(filled, folder, clients=wrapped_client(filled, tmp_path / "bin", "exit 1"))
+        assert left_in(folder) == [partial], "its writer lives"
+        runner.send_signal(signal.SIGKILL)
+        runner.wait(DEADLINE_S)
+        assert left_in(folder) == [partial], "nobody is left to remove it"
+    backup = back_up(filled, folder)
+    assert sorted(left_in(folder)) == sorted([path_of(backup), record_path(path_of(backup))])
+
+
+def flip_bit(path: Path, at: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "record-missing", "record-foreign", "dump-missing"])
+def test_check_catches_a_backup_that_is_no_longer_what_was_written(filled: Database, tmp_path: Path, damage: str) -> None:
+    path = path_of(back_up(filled, tmp_path))
+    match damage:
+        case "truncated":
+            os.truncate(path, int(path.stat().st_size * 0.6))
+        case "flipped":
+            flip_bit(path, path.stat().st_size // 2)
+        case "record-missing":
+            record_path(path).unlink()
+        case "record-foreign":
+            record_path(path).write_text('{"bytes": 1}')
+        case "dump-missing":
+            path.unlink()
+    with pytest.raises(Permanent) as caught:
+        check_backup(path)
+    assert caught.value.reason is Reason.BACKUP_FAILED
+    assert caught.value.place.file == str(path)
+
+
+def test_check_reads_to_the_end_even_when_the_record_was_made_for_the_damaged_bytes(filled: Database, tmp_path: Path) -> None:
+    backup = back_up(filled, tmp_path)
+    path = path_of(backup)
+    os.truncate(path, int(backup.bytes * 0.6))
+    cut = replace(backup, bytes=path.stat().st_size, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    record_path(path).write_text(cut.to_json())
+    with pytest.raises(Permanent) as caught:
+        check_backup(path)
+    assert caught.value.reason is Reason.BACKUP_FAILED
