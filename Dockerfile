@@ -1,0 +1,64 @@
+# syntax=docker/dockerfile:1
+# One image for the operator and for the Job of a migration.
+#
+# The layers go from what changes least to what changes most: system packages, locked dependencies, our code. A change of
+# our code rebuilds one layer of a few hundred kB.
+ARG BASE_IMAGE=python:3.12-slim-bookworm
+
+# --- system: PostgreSQL's clients and the user everything runs as -------------------------------------------------------
+FROM ${BASE_IMAGE} AS system
+# A base may bring the clients along. Documentation and package lists stay out.
+RUN set -eu; \
+    if ! command -v pg_dump >/dev/null; then \
+        apt-get update -q; \
+        apt-get install -y -q --no-install-recommends ca-certificates postgresql-client; \
+        rm -rf /var/lib/apt/lists/* /var/cache/apt/archives/*.deb; \
+    fi; \
+    groupadd --gid 65532 dbmigration; \
+    useradd --uid 65532 --gid 65532 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin dbmigration; \
+    rm -f /var/log/apt/* /var/log/dpkg.log /etc/passwd- /etc/group- /etc/shadow- /etc/gshadow-
+# Pods run with a read-only root file system, so what is not compiled here is compiled again at every start.
+# Debian's python3 is compiled already; the python images are not.
+RUN python3 -c 'import compileall, pathlib, sysconfig; \
+    stdlib = sysconfig.get_path("stdlib"); \
+    pathlib.Path(stdlib, "__pycache__").exists() or compileall.compile_dir(stdlib, quiet=2, workers=0, \
+        invalidation_mode=__import__("py_compile").PycInvalidationMode.UNCHECKED_HASH)'
+
+# --- dependencies: exactly the locked ones, in a virtual environment without pip ----------------------------------------
+FROM system AS dependencies
+COPY requirements/runtime.txt requirements/build.txt /build/requirements/
+# A pip.conf may be given as a secret (an index or certificate authority of one's own); it stays in no layer.
+RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
+    set -eu; \
+    export PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore; \
+    python3 -m venv /build/tools; \
+    /build/tools/bin/pip install --quiet --require-hashes --requirement /build/requirements/build.txt; \
+    python3 -m venv --without-pip /opt/venv; \
+    /build/tools/bin/pip --python /opt/venv/bin/python install --quiet --no-compile --only-binary=:all: --require-hashes \
+        --requirement /build/requirements/runtime.txt; \
+    find /opt/venv -type d -name tests -prune -exec rm -rf {} +; \
+    rm -f /opt/venv/bin/[Aa]ctivate*; \
+    /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib
+
+# --- package: our own code, laid out as it will lie in the image --------------------------------------------------------
+FROM dependencies AS package
+COPY pyproject.toml README.md LICENSE /build/source/
+COPY operator/dbmigration /build/source/operator/dbmigration
+RUN set -eu; \
+    /build/tools/bin/pip --python /opt/venv/bin/python install --quiet --no-compile --no-cache-dir --no-deps --no-index \
+        --no-build-isolation --disable-pip-version-check --root-user-action=ignore --root /build/package /build/source; \
+    /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash -s /build/package -p / /build/package
+
+# --- the image ----------------------------------------------------------------------------------------------------------
+FROM system
+LABEL org.opencontainers.image.title="dbmigration-operator" \
+      org.opencontainers.image.description="Kubernetes operator that backs up, migrates and proves PostgreSQL databases" \
+      org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=dependencies /opt/venv /opt/venv
+COPY --from=package /build/package/ /
+ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+USER 65532:65532
+WORKDIR /
+ENTRYPOINT ["dbmigration"]

@@ -1,0 +1,3 @@
+module dbmigration.dev/tests/cluster/pause
+
+go 1.25

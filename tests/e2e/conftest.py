@@ -1,0 +1,92 @@
+"""One cluster for the whole session, one namespace for each test, and what was in it when a test fails."""
+
+import json
+import os
+import re
+import secrets
+import subprocess
+from collections.abc import Generator, Iterator
+from typing import Final
+
+import pytest
+
+from tests.cluster.choose import chosen_cluster
+from tests.cluster.interface import Cluster
+from tests.cluster.volumes import release_volumes
+
+KEEP: Final = "DBMIGRATION_KEEP_CLUSTER"
+FAILED: Final = pytest.StashKey[bool]()
+LONGEST_NAMESPACE: Final = 40  # leaves room for what names derived from it add
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A running cluster with our images: the one `python -m tests.cluster up` started, else a new one.
+
+    A cluster that had to be started ends with the session, unless DBMIGRATION_KEEP_CLUSTER=1.
+    """
+    chosen = chosen_cluster()
+    found = chosen.running()
+    if not found:
+        chosen.create()
+    try:
+        chosen.load_images()
+        yield chosen
+    finally:
+        if not found and os.environ.get(KEEP) != "1":
+            chosen.delete()
+
+
+@pytest.fixture
+def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A namespace of the test's own that enforces the restricted Pod Security standard."""
+    words = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower().removeprefix("test_")).strip("-")
+    name = f"{words[:LONGEST_NAMESPACE].strip('-')}-{secrets.token_hex(3)}"
+    labels = {"pod-security.kubernetes.io/enforce": "restricted", "dbmigration.dev/test": "true"}
+    wanted = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+    cluster.kubectl("create", "-f", "-", input=json.dumps(wanted))
+    try:
+        # The service account comes a moment after the namespace; a pod made before it is refused.
+        cluster.kubectl("wait", "--for=create", "serviceaccount/default", "-n", name, "--timeout=30s")
+        yield name
+        if request.node.stash.get(FAILED, False):
+            request.node.add_report_section("teardown", "namespace", describe_namespace(cluster, name))
+    finally:
+        cluster.kubectl("delete", "namespace", name, "--wait=false")
+        release_volumes(cluster, name)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Remember on the test that it failed, for fixtures that say more then."""
+    report = yield
+    if report.when in ("setup", "call") and report.failed:
+        item.stash[FAILED] = True
+    return report
+
+
+def describe_namespace(cluster: Cluster, name: str) -> str:
+    """What is in a namespace, for the output of a failed test: resources, pods, their logs, events. Never a Secret."""
+    kinds = "pods,jobs,statefulsets,deployments,services,configmaps,persistentvolumeclaims"
+    return "\n".join(
+        [
+            f"=== namespace {name}",
+            _tried(cluster, "get", kinds, "-n", name, "-o", "wide"),
+            _tried(cluster, "get", "databasemigrations.dbmigration.dev", "-n", name, "-o", "yaml"),
+            _tried(cluster, "describe", "pods,jobs", "-n", name),
+            *(
+                _tried(cluster, "logs", pod, "-n", name, "--all-containers", "--prefix", "--tail=60")
+                for pod in _tried(cluster, "get", "pods", "-n", name, "-o", "name").split()
+                if pod.startswith("pod/")
+            ),
+            _tried(cluster, "get", "events", "-n", name, "--sort-by=.lastTimestamp"),
+        ]
+    )
+
+
+def _tried(cluster: Cluster, *args: str) -> str:
+    """kubectl's output, or its complaint: a report about a failure must not fail itself."""
+    try:
+        return cluster.kubectl(*args, stderr=subprocess.STDOUT)
+    except subprocess.CalledProcessError as failed:
+        return f"kubectl {' '.join(args)}: {failed.output}"
