@@ -47,7 +47,7 @@ format: $(READY) ## let ruff lay out and mend the code
 	@$(BIN)/ruff format .
 
 bench: $(READY) ## measure against psql, pg_dump and a no-op Job; writes the table of docs/benchmarks.md
-	@$(BIN)/python -m tests.bench
+	@$(BIN)/python -m tests.bench $(ONLY)
 
 crds: $(READY) ## generate crds/ from the models in operator/dbmigration/api
 	@$(BIN)/python -m dbmigration.kube.crd

@@ -49,10 +49,12 @@ class ExecutionRequest(Model):
 
 
 class BackupRequest(Model):
-    """`required` False: the resource says policy Skip. `prefix` is the folder below the volume's root."""
+    """`required` False: the resource says policy Skip. `prefix` is the folder below the volume's root, `uri_base` the volume's name
+    in the record's URI, like "pvc://claim"."""
 
     required: bool
     prefix: str = ""
+    uri_base: str | None = None
 
 
 class RunRequest(Model):

@@ -39,6 +39,7 @@ def take_backup(
     run_id: str,
     stop: StopRequest,
     name_prefix: str = "",
+    uri_base: str | None = None,
     on_progress: Callable[[int], None] = lambda _: None,
     clients: Sequence[Client] | None = None,
 ) -> Backup:
@@ -46,7 +47,7 @@ def take_backup(
 
     Both files have mode 0600 and appear only when the dump was written, synced, read to its end by pg_restore while it was written, and
     hashed a second time from the disk. `directory` is made if only its last part is missing. Temporary files that dead attempts left in
-    the same folder go first. `on_progress` gets the bytes written so far, at most every 0.5 s.
+    the same folder go first. `uri_base` names `directory` in the record's URI, for who cannot see this machine's paths. `on_progress` gets the bytes written so far, at most every 0.5 s.
 
     Raises Transient: CLIENT_VERSION_MISMATCH before anything is written, BACKUP_FAILED, INTERRUPTED within a fraction of a second of
     `stop`. Whatever is raised, nothing of this attempt is left in the folder. Blocks for the time of the dump; memory is flat.
@@ -65,7 +66,7 @@ def take_backup(
             os.fsync(partial.descriptor)
             _check_stored(partial, size=size, sha256=sha256, stop=stop)
             backup = Backup(
-                uri=final.absolute().as_uri(),
+                uri=f"{uri_base.rstrip('/')}/{final.relative_to(directory)}" if uri_base else final.absolute().as_uri(),
                 bytes=size,
                 sha256=sha256,
                 server_version=server.version,

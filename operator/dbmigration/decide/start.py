@@ -38,10 +38,17 @@ def start_run(observed: Observed, spec: Spec, source: FoundSource, key: str) -> 
                 lock_retries=spec.execution.lock_retries,
                 out_of_order=spec.execution.out_of_order,
             ),
-            backup=BackupRequest(required=spec.backup.policy is BackupPolicy.REQUIRED, prefix=observed.name),
+            backup=_backup(observed, spec),
             reapply_rolled_back=_asks_again(observed),
         ),
     )
+
+
+def _backup(observed: Observed, spec: Spec) -> BackupRequest:
+    destination = spec.backup.destination
+    if spec.backup.policy is not BackupPolicy.REQUIRED or destination is None:
+        return BackupRequest(required=False)
+    return BackupRequest(required=True, prefix=observed.name, uri_base=f"pvc://{destination.persistent_volume_claim.claim_name}")
 
 
 def _asks_again(observed: Observed) -> bool:

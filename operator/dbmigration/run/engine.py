@@ -166,6 +166,7 @@ class Engine:
             session.server,
             target.directory,
             name_prefix=target.prefix,
+            uri_base=target.uri_base,
             run_id=self.options.run_id,
             on_progress=lambda done: self._say(Step.BACKUP, f"backing up: {done / 1e6:.1f} MB", done=done),
             stop=self.stop.event,

@@ -124,7 +124,7 @@ def _options(request: api.RunRequest) -> RunOptions:
             lock_retries=execution.lock_retries,
         ),
         out_of_order=execution.out_of_order,
-        backup=BackupTarget(Path(api.BACKUP_DIR), request.backup.prefix) if request.backup.required else None,
+        backup=BackupTarget(Path(api.BACKUP_DIR), request.backup.prefix, request.backup.uri_base) if request.backup.required else None,
         expected_digest=request.source_digest,
         reapply_rolled_back=request.reapply_rolled_back,
         lock_wait=LOCK_WAIT,

@@ -9,10 +9,14 @@ from dbmigration.postgres.settings import Execution
 
 @dataclass(frozen=True, slots=True)
 class BackupTarget:
-    """Where a dump goes: `directory` is the volume's root, `prefix` a folder below it (made when missing)."""
+    """Where a dump goes: `directory` is the volume's root, `prefix` a folder below it (made when missing).
+
+    `uri_base` is how the root is called outside of this machine, like "pvc://claim"; None: as a file.
+    """
 
     directory: Path
     prefix: str = ""
+    uri_base: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,33 @@
+"""`python -m tests.bench [NAME ...]`: measure, print, and write docs/benchmarks.md."""
+
+import sys
+from collections.abc import Callable, Iterator
+
+from tests.bench import cluster, engine
+from tests.bench.table import Row, write_rows
+
+BENCHMARKS: dict[str, tuple[str, Callable[[], Iterator[Row]]]] = {
+    "many_files": ("about 1 min", engine.many_files),
+    "nothing_to_do": ("about 20 s", engine.nothing_to_do),
+    "big_file": ("about 2 min", engine.big_file),
+    "apply_to_ready": ("about 2 min on a running cluster", cluster.apply_to_ready),
+}
+
+
+def main(names: list[str]) -> int:
+    unknown = [name for name in names if name not in BENCHMARKS]
+    if unknown:
+        print(f"no benchmark {', '.join(unknown)}: there are {', '.join(BENCHMARKS)}", file=sys.stderr)
+        return 2
+    for name in names or BENCHMARKS:
+        expected, benchmark = BENCHMARKS[name]
+        print(f"==> {name} ({expected})", flush=True)
+        rows = list(benchmark())
+        for row in rows:
+            print(f"    {row.what}: {row.figure}; {row.peer}; ratio {row.ratio} {row.bound}", flush=True)
+        write_rows(rows)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
