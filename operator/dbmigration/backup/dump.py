@@ -47,7 +47,8 @@ def take_backup(
 
     Both files have mode 0600 and appear only when the dump was written, synced, read to its end by pg_restore while it was written, and
     hashed a second time from the disk. `directory` is made if only its last part is missing. Temporary files that dead attempts left in
-    the same folder go first. `uri_base` names `directory` in the record's URI, for who cannot see this machine's paths. `on_progress` gets the bytes written so far, at most every 0.5 s.
+    the same folder go first. `uri_base` names `directory` in the record's URI, for who cannot see this machine's paths.
+    `on_progress` gets the bytes written so far, at most every 0.5 s.
 
     Raises Transient: CLIENT_VERSION_MISMATCH before anything is written, BACKUP_FAILED, INTERRUPTED within a fraction of a second of
     `stop`. Whatever is raised, nothing of this attempt is left in the folder. Blocks for the time of the dump; memory is flat.
