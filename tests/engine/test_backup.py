@@ -187,13 +187,17 @@ def test_a_dump_that_pg_restore_does_not_read_to_its_end_is_no_backup(filled: Da
 def test_bit_flip_in_store_between_write_and_second_hash_is_caught(
     filled: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    flipped: list[int] = []
+
     def flip(descriptor: int) -> None:
-        byte = os.pread(descriptor, 1, 5000)
-        os.pwrite(descriptor, bytes([byte[0] ^ 1]), 5000)
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            byte = os.pread(descriptor, 1, 5000)
+            flipped.append(os.pwrite(descriptor, bytes([byte[0] ^ 1]), 5000))
 
     monkeypatch.setattr(os, "fsync", flip)
     with pytest.raises(Transient) as caught:
-        back_up(filled, tmp_path / "b", name_prefix="")
+        back_up(filled, tmp_path / "b")
+    assert flipped == [1], "the dump, and nothing was published after it"
     assert caught.value.reason is Reason.BACKUP_FAILED
     assert left_in(tmp_path / "b") == []
 
