@@ -21,6 +21,11 @@ def backup_volumes(cluster: Cluster, namespace: str, count: int = 1, *, prefix: 
     return names
 
 
+def backup_volume(cluster: Cluster, namespace: str, name: str, *, size: str = "1Gi") -> None:
+    """Make one empty volume and its claim `name`."""
+    _apply(cluster, namespace, [_volume_objects(namespace, name, size, cluster.node_directory(f"{namespace}-{name}"))])
+
+
 def tiny_volume(cluster: Cluster, namespace: str, *, name: str = "tiny", mebibytes: int = 1) -> str:
     """Make a claim for a volume that really holds only so much: writing more fails with "No space left on device".
 
