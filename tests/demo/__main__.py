@@ -80,9 +80,7 @@ def up() -> None:
     show(cluster, "get", "dbm", "-n", NAMESPACE)
     show(cluster, "describe", "dbm", NAME, "-n", NAMESPACE)
 
-    say(
-        f"Done in {time.monotonic() - started:.0f} s. 004 is in, 005 was rolled back whole, a backup was taken before each run. Look around:"
-    )
+    say(f"Done in {time.monotonic() - started:.0f} s. 004 is in, 005 was rolled back whole. Look around:")
     print(
         f"""
   export KUBECONFIG={cluster.kubeconfig_path}
