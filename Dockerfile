@@ -45,8 +45,9 @@ FROM dependencies AS package
 COPY pyproject.toml README.md LICENSE /build/source/
 COPY operator/dbmigration /build/source/operator/dbmigration
 RUN set -eu; \
-    /build/tools/bin/pip --python /opt/venv/bin/python install --quiet --no-compile --no-cache-dir --no-deps --no-index \
-        --no-build-isolation --disable-pip-version-check --root-user-action=ignore --root /build/package /build/source; \
+    export PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PIP_NO_INDEX=1 PIP_NO_DEPS=1; \
+    /build/tools/bin/pip wheel --quiet --no-build-isolation --wheel-dir /build/wheels /build/source; \
+    /build/tools/bin/pip --python /opt/venv/bin/python install --quiet --no-compile --root /build/package /build/wheels/*.whl; \
     /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash -s /build/package -p / /build/package
 
 # --- the image ----------------------------------------------------------------------------------------------------------
