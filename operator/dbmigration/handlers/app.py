@@ -1,0 +1,91 @@
+"""The operator's process: `dbmigration operator`."""
+
+import asyncio
+import contextlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import kopf
+import structlog
+
+from dbmigration.api.names import API_VERSION, PLURAL
+from dbmigration.handlers.index import ResourceKey, SourceIndex
+from dbmigration.handlers.logs import configure_logs
+from dbmigration.handlers.queue import WorkQueue
+from dbmigration.handlers.reconcile import reconciler
+from dbmigration.handlers.registry import quiet, watch
+from dbmigration.handlers.settings import OperatorSettings, read_settings
+from dbmigration.kube.classify import ApiFailure
+from dbmigration.kube.client import Api, connect
+
+_CRD_LOOK_S = 5.0
+
+_log = structlog.stdlib.get_logger("dbmigration.operator")
+
+
+def main() -> int:
+    """Run until SIGTERM. Raises Usage for settings that make no sense."""
+    settings = read_settings(os.environ)
+    configure_logs(settings.log_format, settings.log_level)
+    api = connect(connections=settings.workers)
+    try:
+        with ThreadPoolExecutor(settings.workers, thread_name_prefix="reconcile") as threads:
+            _run(settings, api, threads)
+    finally:
+        api.close()
+    return 0
+
+
+def _run(settings: OperatorSettings, api: Api, threads: ThreadPoolExecutor) -> None:
+    index = SourceIndex()
+    queue: WorkQueue[ResourceKey] = WorkQueue(reconciler(api, settings.runner, index, threads), workers=settings.workers)
+    registry = kopf.OperatorRegistry()
+    watch(registry, queue, index)
+    working: list[asyncio.Task[None]] = []
+    stop = asyncio.Event()
+
+    @kopf.on.login(registry=registry)
+    def log_in(**given: Any) -> kopf.ConnectionInfo | None:
+        return kopf.login_with_service_account(**given) or kopf.login_with_kubeconfig(**given)
+
+    @kopf.on.startup(registry=registry)
+    async def start(**_: Any) -> None:
+        await _wait_for_crd(api)
+        task = asyncio.create_task(queue.run(), name="queue")
+        # A queue that ended works on nothing any more: the process ends, and the Deployment starts a new one.
+        task.add_done_callback(lambda _: stop.set())
+        working.append(task)
+        _log.info("started", image=settings.runner.image, namespaces=list(settings.namespaces) or "all", workers=settings.workers)
+
+    @kopf.on.cleanup(registry=registry)
+    async def finish(**_: Any) -> None:
+        for task in working:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        _log.info("stopped")
+
+    kopf.run(
+        registry=registry,
+        settings=quiet(kopf.OperatorSettings()),
+        clusterwide=not settings.namespaces,
+        namespaces=settings.namespaces,
+        standalone=True,
+        stop_flag=stop,
+        liveness_endpoint=f"http://0.0.0.0:{settings.health_port}/healthz" if settings.health_port else None,
+    )
+
+
+async def _wait_for_crd(api: Api) -> None:
+    """kopf looks for its resources once; installed in the wrong order it would watch nothing for ever."""
+    while True:
+        try:
+            found = await asyncio.to_thread(api.get, f"/apis/{API_VERSION}")
+            if any(resource.get("name") == PLURAL for resource in found.get("resources", ())):
+                return
+            missing = f"{PLURAL} is not served yet"
+        except ApiFailure as failure:
+            missing = failure.message
+        _log.warning("waiting for the CustomResourceDefinition: kubectl apply -k crds", found=missing)
+        await asyncio.sleep(_CRD_LOOK_S)

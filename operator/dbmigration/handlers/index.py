@@ -1,0 +1,45 @@
+"""Which resources use which ConfigMap. Users' ConfigMaps carry no label of ours, so every event of one is looked up here."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceKey:
+    """One DatabaseMigration."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+class SourceIndex:
+    """Namespace and name of a ConfigMap to the resources that name it in spec.source. Lookups take constant time."""
+
+    def __init__(self) -> None:
+        self._users: defaultdict[tuple[str, str], set[ResourceKey]] = defaultdict(set)
+        self._sources: dict[ResourceKey, frozenset[str]] = {}
+
+    def remember(self, key: ResourceKey, config_maps: frozenset[str]) -> None:
+        """The resource now uses exactly `config_maps`."""
+        before = self._sources.get(key, frozenset())
+        for name in before - config_maps:
+            self._drop(key, name)
+        for name in config_maps - before:
+            self._users[key.namespace, name].add(key)
+        self._sources[key] = config_maps
+
+    def forget(self, key: ResourceKey) -> None:
+        for name in self._sources.pop(key, frozenset()):
+            self._drop(key, name)
+
+    def users(self, namespace: str, config_map: str) -> frozenset[ResourceKey]:
+        return frozenset(self._users.get((namespace, config_map), ()))
+
+    def _drop(self, key: ResourceKey, name: str) -> None:
+        users = self._users[key.namespace, name]
+        users.discard(key)
+        if not users:
+            del self._users[key.namespace, name]

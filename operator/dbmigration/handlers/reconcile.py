@@ -1,0 +1,70 @@
+"""One look at one resource: observe, decide, act."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from dbmigration.decide.decision import Decision
+from dbmigration.decide.observed import Runner
+from dbmigration.decide.rules import decide
+from dbmigration.handlers.index import ResourceKey, SourceIndex
+from dbmigration.handlers.queue import Again
+from dbmigration.kube.act import act
+from dbmigration.kube.classify import Answer, ApiFailure
+from dbmigration.kube.client import Api
+from dbmigration.kube.observe import observe
+
+_AT_ONCE = timedelta(milliseconds=200)
+
+_log = structlog.stdlib.get_logger("dbmigration.operator")
+
+
+def reconcile(api: Api, runner: Runner, key: ResourceKey) -> tuple[Decision, timedelta | None] | None:
+    """What was decided and when to look again; None when the resource is gone. Raises ApiFailure. Blocks: run it in a thread."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    seen = observe(api, runner, key.namespace, key.name, now)
+    if seen is None:
+        return None
+    decision = decide(seen.observed, now)
+    again_after = act(api, seen, decision, now)
+    if decision.start is not None or decision.status != seen.observed.status:
+        _log.info(
+            "decided",
+            resource=str(key),
+            rule=decision.rule,
+            reason=decision.status.conditions[0].reason if decision.status.conditions else None,
+            job=decision.status.run.job_name if decision.status.run else None,
+        )
+    return decision, again_after
+
+
+def reconciler(
+    api: Api, runner: Runner, index: SourceIndex, threads: ThreadPoolExecutor
+) -> Callable[[ResourceKey], Awaitable[timedelta | None]]:
+    """The work of the queue. Raises Again for what another try mends, which is every failure but a resource that is gone."""
+
+    async def work(key: ResourceKey) -> timedelta | None:
+        try:
+            done = await asyncio.get_running_loop().run_in_executor(threads, reconcile, api, runner, key)
+        except ApiFailure as failure:
+            raise _again(key, failure) from failure
+        except Exception as error:
+            # A bug that one resource brings out must not stop the others.
+            _log.exception("failed", resource=str(key))
+            raise Again from error
+        if done is None:
+            index.forget(key)
+            return None
+        return done[1]
+
+    return work
+
+
+def _again(key: ResourceKey, failure: ApiFailure) -> Again:
+    if failure.answer is Answer.CONFLICT:
+        return Again(_AT_ONCE)
+    _log.warning("again", resource=str(key), status=failure.status, answer=failure.answer.value, message=failure.message)
+    return Again(timedelta(seconds=failure.retry_after) if failure.retry_after else None)

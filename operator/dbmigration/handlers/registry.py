@@ -1,0 +1,62 @@
+"""kopf's part: events in, keys into the queue. No handler here changes an object, so kopf adds neither finalizer nor annotation."""
+
+from typing import Any
+
+import kopf
+
+from dbmigration.api.names import GROUP, MANAGED_BY, MANAGED_BY_LABEL, PLURAL, RESOURCE_ANNOTATION, VERSION
+from dbmigration.handlers.index import ResourceKey, SourceIndex
+from dbmigration.handlers.queue import WorkQueue
+
+_SERVER_TIMEOUT_S = 300
+_LIST_CHUNK = 500
+
+
+def watch(registry: kopf.OperatorRegistry, queue: WorkQueue[ResourceKey], index: SourceIndex) -> None:
+    """Register what is watched."""
+
+    @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
+    async def resource_changed(type: str, body: kopf.Body, namespace: str | None, name: str, **_: Any) -> None:
+        key = ResourceKey(namespace or "", name)
+        if type == "DELETED":
+            index.forget(key)
+            return
+        config_maps = (body.get("spec", {}).get("source") or {}).get("configMaps") or ()
+        index.remember(key, frozenset(str(reference.get("name")) for reference in config_maps))
+        queue.add(key)
+
+    @kopf.on.event("batch", "v1", "jobs", registry=registry)
+    async def job_changed(meta: kopf.Meta, namespace: str | None, **_: Any) -> None:
+        _add_owner(meta, namespace)
+
+    @kopf.on.event("", "v1", "pods", registry=registry)
+    async def pod_changed(meta: kopf.Meta, namespace: str | None, **_: Any) -> None:
+        _add_owner(meta, namespace)
+
+    @kopf.on.event("", "v1", "configmaps", registry=registry)
+    async def config_map_changed(namespace: str | None, name: str, **_: Any) -> None:
+        for key in index.users(namespace or "", name):
+            queue.add(key)
+
+    def _add_owner(meta: kopf.Meta, namespace: str | None) -> None:
+        name = meta.annotations.get(RESOURCE_ANNOTATION)
+        if name is not None and meta.labels.get(MANAGED_BY_LABEL) == MANAGED_BY:
+            queue.add(ResourceKey(namespace or "", name))
+
+
+def quiet(settings: kopf.OperatorSettings) -> kopf.OperatorSettings:
+    """kopf that only watches: nothing is written, no CRD and no namespace is listed, and lists are narrowed by the server."""
+    settings.posting.enabled = False
+    settings.scanning.disabled = True
+    settings.peering.standalone = True
+    settings.watching.server_timeout = _SERVER_TIMEOUT_S
+    settings.watching.client_timeout = _SERVER_TIMEOUT_S + 30
+    settings.watching.connect_timeout = 10
+    settings.watching.chunk_size = _LIST_CHUNK
+    settings.networking.request_timeout = 60
+    ours = f"{MANAGED_BY_LABEL}={MANAGED_BY}"
+    settings.watching.label_selectors["batch", "v1", "jobs"] = ours
+    settings.watching.label_selectors["", "v1", "pods"] = ours
+    # One in every namespace, and nobody's migrations.
+    settings.watching.field_selectors["", "v1", "configmaps"] = "metadata.name!=kube-root-ca.crt"
+    return settings

@@ -1,0 +1,121 @@
+"""A thin client: JSON objects in and out, timeouts on everything, answers classified. Calls block; the handlers run them in threads."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from kubernetes import config
+from kubernetes.client.api_client import ApiClient
+from kubernetes.client.configuration import Configuration
+from urllib3.exceptions import HTTPError
+
+from dbmigration.api.names import GROUP, PLURAL, VERSION
+from dbmigration.kube.classify import Answer, ApiFailure, classify
+
+JsonObject = dict[str, Any]
+
+CONNECT_TIMEOUT_S = 5
+READ_TIMEOUT_S = 20
+_LARGEST_LOG = 1024 * 1024
+
+
+class Api:
+    """One connection pool to one API server. Safe to use from several threads."""
+
+    def __init__(self, client: ApiClient) -> None:
+        self._client = client
+
+    def get(self, path: str, **query: str) -> JsonObject:
+        """Raises ApiFailure, with Answer.NOT_FOUND when the object does not exist."""
+        found = json.loads(self._request("GET", path, query))
+        if not isinstance(found, dict):
+            raise ApiFailure(Answer.AGAIN, f"{path}: the answer is no JSON object")
+        return found
+
+    def get_or_none(self, path: str) -> JsonObject | None:
+        try:
+            return self.get(path)
+        except ApiFailure as failure:
+            if failure.answer is Answer.NOT_FOUND:
+                return None
+            raise
+
+    def items(self, path: str, **query: str) -> list[JsonObject]:
+        """All items of a list, page by page."""
+        found: list[JsonObject] = []
+        page: JsonObject = {}
+        while not found or page:
+            token = page.get("metadata", {}).get("continue")
+            if page and not token:
+                break
+            page = self.get(path, **query, limit="200", **({"continue": token} if token else {}))
+            found += page.get("items", [])
+        return found
+
+    def create(self, path: str, body: JsonObject) -> JsonObject:
+        created = json.loads(self._request("POST", path, {}, body))
+        return created if isinstance(created, dict) else {}
+
+    def merge_patch(self, path: str, body: JsonObject) -> None:
+        """RFC 7386: a null removes a field."""
+        self._request("PATCH", path, {}, body, content_type="application/merge-patch+json")
+
+    def delete(self, path: str, uid: str | None = None) -> None:
+        """Remove an object and, in the background, what it owns. Nothing happens when it is gone, or when another has its name (`uid`)."""
+        body: JsonObject = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"}
+        if uid is not None:
+            body["preconditions"] = {"uid": uid}
+        try:
+            self._request("DELETE", path, {}, body)
+        except ApiFailure as failure:
+            if failure.answer not in (Answer.NOT_FOUND, Answer.CONFLICT):
+                raise
+
+    def text(self, path: str, **query: str) -> str:
+        return self._request("GET", path, query)[-_LARGEST_LOG:].decode(errors="replace")
+
+    def close(self) -> None:
+        self._client.close()  # type: ignore[no-untyped-call]
+
+    def _request(
+        self, method: str, path: str, query: Mapping[str, str], body: JsonObject | None = None, content_type: str = "application/json"
+    ) -> bytes:
+        headers = {"Accept": "application/json, */*", "Content-Type": content_type}
+        try:
+            request = self._client.param_serialize(
+                method, path, query_params=list(query.items()), header_params=headers, body=body, auth_settings=["BearerToken"]
+            )
+            answer = self._client.call_api(*request, _request_timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S))
+            data = bytes(answer.read() or b"")  # type: ignore[no-untyped-call]
+        except (HTTPError, OSError) as error:
+            raise ApiFailure(Answer.AGAIN, f"the API server cannot be reached: {type(error).__name__}") from error
+        if not 200 <= answer.status <= 299:
+            raise classify(answer.status, data, answer.headers.get("Retry-After"))
+        return data
+
+
+def connect(connections: int) -> Api:
+    """The API server of the pod we run in, else the one of the user's kubeconfig.
+
+    Raises kubernetes.config.ConfigException without either.
+    """
+    configuration = Configuration()
+    try:
+        config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+    except config.ConfigException:
+        config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+    configuration.connection_pool_maxsize = connections
+    configuration.retries = False
+    return Api(ApiClient(configuration))
+
+
+def namespaced(group_version: str, namespace: str, plural: str, name: str | None = None, subresource: str | None = None) -> str:
+    """Path of a namespaced resource: `v1` is the core group."""
+    root = "/api/v1" if group_version == "v1" else f"/apis/{group_version}"
+    parts = [root, "namespaces", quote(namespace), plural, *(quote(part) for part in (name, subresource) if part)]
+    return "/".join(parts)
+
+
+def resource_path(namespace: str, name: str, subresource: str | None = None) -> str:
+    return namespaced(f"{GROUP}/{VERSION}", namespace, PLURAL, name, subresource)

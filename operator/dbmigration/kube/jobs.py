@@ -1,0 +1,186 @@
+"""The Job of a run. Pure: a resource and a StartRun in, a manifest out.
+
+Its pod meets the restricted Pod Security standard and mounts no token. Everything a person may mistype (Secret, CA, ConfigMap) is mounted
+optionally, so that the runner says clearly what is missing where a pod would hang.
+"""
+
+from typing import Any, Final
+
+from dbmigration.api.names import (
+    API_VERSION,
+    ATTEMPT_ANNOTATION,
+    KIND,
+    MANAGED_BY,
+    MANAGED_BY_LABEL,
+    POD_HASH_ANNOTATION,
+    RESOURCE_ANNOTATION,
+    RETRY_VALUE_ANNOTATION,
+    RUN_KEY_ANNOTATION,
+    RUNNER_CONTAINER,
+    SPEC_HASH_ANNOTATION,
+    UID_LABEL,
+)
+from dbmigration.api.request import BACKUP_DIR, CA_DIR, MIGRATIONS_DIR, REQUEST_VARIABLE, SECRET_DIR, TERMINATION_LOG, RunRequest
+from dbmigration.api.spec import CaRef, Resources, Spec
+from dbmigration.decide.decision import StartRun
+from dbmigration.decide.observed import Runner
+
+RUNNER_UID: Final = 65532
+TTL_SECONDS: Final = 7 * 24 * 3600
+"""A safety net for Jobs whose operator is gone. The operator itself keeps the newest few and removes the others."""
+GRACE_SECONDS: Final = 60
+"""Long enough to cancel the statement, roll back and write the report."""
+TMP_DIR: Final = "/tmp"  # noqa: S108 - a mount of the pod
+_OWNER_READS = 0o440
+_ALL_READ = 0o444
+
+DEFAULT_RESOURCES: Final = {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}}
+
+# Defaults that a person may override: a mesh that only lets its own sidecars reach the database exists.
+_DEFAULT_LABELS = {"sidecar.istio.io/inject": "false"}
+_DEFAULT_ANNOTATIONS = {"linkerd.io/inject": "disabled"}
+_STAY_ANNOTATIONS = {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false", "karpenter.sh/do-not-disrupt": "true"}
+
+Manifest = dict[str, Any]
+
+
+def build_job(start: StartRun, spec: Spec, runner: Runner) -> Manifest:
+    """The manifest of the Job `start` names, owned by the resource."""
+    resource = start.request.resource
+    labels = {MANAGED_BY_LABEL: MANAGED_BY, "app.kubernetes.io/name": "dbmigration", UID_LABEL: resource.uid}
+    annotations = {RESOURCE_ANNOTATION: resource.name}
+    run = {
+        RUN_KEY_ANNOTATION: start.run_key,
+        SPEC_HASH_ANNOTATION: start.spec_hash,
+        POD_HASH_ANNOTATION: start.pod_hash,
+        ATTEMPT_ANNOTATION: str(start.attempt),
+        **({RETRY_VALUE_ANNOTATION: start.retry_value} if start.retry_value is not None else {}),
+    }
+    job: Manifest = {
+        "backoffLimit": 0,  # the operator owns retries
+        "completions": 1,
+        "parallelism": 1,
+        "ttlSecondsAfterFinished": TTL_SECONDS,
+        "template": {
+            "metadata": {
+                "labels": {**_DEFAULT_LABELS, **spec.job.labels, **labels},
+                "annotations": {**_DEFAULT_ANNOTATIONS, **spec.job.annotations, **_STAY_ANNOTATIONS, **annotations},
+            },
+            "spec": _pod(start.request, spec, runner),
+        },
+    }
+    if spec.job.active_deadline_seconds is not None:
+        job["activeDeadlineSeconds"] = spec.job.active_deadline_seconds
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": start.job_name,
+            "namespace": resource.namespace,
+            "labels": labels,
+            "annotations": {**annotations, **run},
+            "ownerReferences": [
+                {
+                    "apiVersion": API_VERSION,
+                    "kind": KIND,
+                    "name": resource.name,
+                    "uid": resource.uid,
+                    "controller": True,
+                    # False: setting it needs a right on the resource's finalizers that we do not want.
+                    "blockOwnerDeletion": False,
+                }
+            ],
+        },
+        "spec": job,
+    }
+
+
+def _pod(request: RunRequest, spec: Spec, runner: Runner) -> Manifest:
+    mounts = _mounts(spec)
+    pod: Manifest = {
+        "restartPolicy": "Never",
+        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": RUNNER_UID,
+            "runAsGroup": RUNNER_UID,
+            "fsGroup": RUNNER_UID,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [
+            {
+                "name": RUNNER_CONTAINER,
+                "image": runner.image,
+                "imagePullPolicy": runner.pull_policy,
+                "args": ["run"],
+                "env": [
+                    {"name": REQUEST_VARIABLE, "value": _literal(request.model_dump_json(by_alias=True, exclude_none=True))},
+                    {"name": "DBMIGRATION_TMP", "value": TMP_DIR},
+                    {"name": "HOME", "value": TMP_DIR},
+                ],
+                "resources": _resources(spec.job.resources),
+                "securityContext": {
+                    "allowPrivilegeEscalation": False,
+                    "readOnlyRootFilesystem": True,
+                    "capabilities": {"drop": ["ALL"]},
+                },
+                "terminationMessagePath": TERMINATION_LOG,
+                "terminationMessagePolicy": "File",
+                "volumeMounts": [mount for mount, _ in mounts],
+            }
+        ],
+        "volumes": [volume for _, volume in mounts],
+    }
+    knobs: Manifest = {
+        "nodeSelector": spec.job.node_selector,
+        "tolerations": list(spec.job.tolerations),
+        "affinity": spec.job.affinity,
+        "serviceAccountName": spec.job.service_account_name,
+        "imagePullSecrets": [{"name": secret.name} for secret in spec.job.image_pull_secrets],
+    }
+    return pod | {name: value for name, value in knobs.items() if value}
+
+
+def _mounts(spec: Spec) -> list[tuple[Manifest, Manifest]]:
+    """Pairs of container mount and pod volume."""
+    config_maps = [{"configMap": {"name": reference.name, "optional": True}} for reference in spec.source.config_maps]
+    secret = {"secretName": spec.database.secret_ref.name, "optional": True, "defaultMode": _OWNER_READS}
+    mounts = [
+        _mount("migrations", MIGRATIONS_DIR, {"projected": {"sources": config_maps, "defaultMode": _ALL_READ}}, read_only=True),
+        _mount("secret", SECRET_DIR, {"secret": secret}, read_only=True),
+        _mount("tmp", TMP_DIR, {"emptyDir": {}}),
+    ]
+    if spec.database.tls is not None and spec.database.tls.ca_ref is not None:
+        mounts.append(_mount("ca", CA_DIR, _ca_volume(spec.database.tls.ca_ref), read_only=True))
+    if spec.backup.destination is not None:
+        claim = {"claimName": spec.backup.destination.persistent_volume_claim.claim_name}
+        mounts.append(_mount("backup", BACKUP_DIR, {"persistentVolumeClaim": claim}))
+    return mounts
+
+
+def _ca_volume(reference: CaRef) -> Manifest:
+    chosen = reference.secret or reference.config_map
+    assert chosen is not None, "CaRef holds exactly one"  # noqa: S101 - its validator
+    items = [{"key": chosen.key, "path": chosen.key}]
+    if reference.secret is not None:
+        return {"secret": {"secretName": chosen.name, "optional": True, "items": items, "defaultMode": _OWNER_READS}}
+    return {"configMap": {"name": chosen.name, "optional": True, "items": items, "defaultMode": _ALL_READ}}
+
+
+def _mount(name: str, path: str, source: Manifest, *, read_only: bool = False) -> tuple[Manifest, Manifest]:
+    mount: Manifest = {"name": name, "mountPath": path}
+    if read_only:
+        mount["readOnly"] = True
+    return mount, {"name": name, **source}
+
+
+def _resources(given: Resources | None) -> Manifest:
+    return given.model_dump(mode="json", exclude_defaults=True) if given is not None else DEFAULT_RESOURCES
+
+
+def _literal(json_text: str) -> str:
+    """Kubernetes expands $(NAME) and $$ in a container's environment; a name of a table may hold a dollar sign."""
+    return json_text.replace("$", "\\u0024")

@@ -1,0 +1,82 @@
+"""What a pod says of its run: whether it started, what stops it, how it ended. JSON objects in, frozen data out."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from dbmigration.api.conditions import clip
+from dbmigration.api.names import RUNNER_CONTAINER
+from dbmigration.api.reasons import Reason
+from dbmigration.decide.observed import Blocked, PodSeen, PodState
+
+JsonObject = dict[str, Any]
+
+_IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"})
+_ON_ITS_WAY = frozenset({"ContainerCreating", "PodInitializing"})
+_DISRUPTED = frozenset({"Evicted", "NodeLost", "Shutdown", "Terminated", "Preempting", "NodeShutdown", "NodeAffinity"})
+
+
+def pod_seen(pod: JsonObject) -> PodSeen:
+    status = pod.get("status") or {}
+    disrupted = _disrupted(pod, status)
+    state = (_runner_status(status) or {}).get("state") or {}
+    if "terminated" in state:
+        ended = state["terminated"]
+        return PodSeen(PodState.TERMINATED, exit_code=ended.get("exitCode"), exit_reason=ended.get("reason"), disrupted=disrupted)
+    if status.get("phase") in ("Failed", "Succeeded"):
+        # Evicted before its container was ever made.
+        return PodSeen(PodState.TERMINATED, exit_reason=status.get("reason"), disrupted=True)
+    if "running" in state:
+        return PodSeen(PodState.RUNNING, disrupted=disrupted)
+    return PodSeen(PodState.WAITING, blocked=_blocked(status, state), disrupted=disrupted)
+
+
+def newest_telling(pods: Iterable[JsonObject]) -> JsonObject | None:
+    """Of the pods of one Job the one to believe: one whose runner ended well, else the newest."""
+    found = sorted(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")))
+    well = [pod for pod in found if pod_seen(pod).exit_code == 0]
+    best = well or found
+    return best[-1] if best else None
+
+
+def termination_message(pod: JsonObject) -> str:
+    state = (_runner_status(pod.get("status") or {}) or {}).get("state") or {}
+    return str((state.get("terminated") or {}).get("message") or "")
+
+
+def running_since(pod: JsonObject) -> datetime | None:
+    state = (_runner_status(pod.get("status") or {}) or {}).get("state") or {}
+    started = (state.get("running") or {}).get("startedAt")
+    return datetime.fromisoformat(started) if started else None
+
+
+def blocked_by_events(events: Iterable[JsonObject]) -> Blocked | None:
+    """The newest warning about a Job or pod that does not get going: quota, admission, a volume that cannot be mounted."""
+    warnings = [event for event in events if event.get("type") == "Warning"]
+    if not warnings:
+        return None
+    event = max(warnings, key=lambda e: str(e.get("lastTimestamp") or e.get("eventTime") or e["metadata"].get("creationTimestamp") or ""))
+    reason = Reason.ADMISSION_DENIED if event.get("reason") == "FailedCreate" else Reason.POD_NOT_STARTED
+    return Blocked(reason, clip(f"{event.get('reason', '')}: {event.get('message', '')}"))
+
+
+def _runner_status(status: JsonObject) -> JsonObject | None:
+    return next((c for c in status.get("containerStatuses") or () if c.get("name") == RUNNER_CONTAINER), None)
+
+
+def _disrupted(pod: JsonObject, status: JsonObject) -> bool:
+    if pod["metadata"].get("deletionTimestamp") or status.get("reason") in _DISRUPTED:
+        return True
+    return any(c.get("type") == "DisruptionTarget" and c.get("status") == "True" for c in status.get("conditions") or ())
+
+
+def _blocked(status: JsonObject, state: JsonObject) -> Blocked | None:
+    waiting = state.get("waiting") or {}
+    reason, message = str(waiting.get("reason", "")), str(waiting.get("message", ""))
+    if reason and reason not in _ON_ITS_WAY:
+        kind = Reason.IMAGE_PULL_FAILED if reason in _IMAGE_REASONS else Reason.POD_NOT_STARTED
+        return Blocked(kind, clip(f"{reason}: {message}" if message else reason))
+    for condition in status.get("conditions") or ():
+        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
+            return Blocked(Reason.UNSCHEDULABLE, clip(str(condition.get("message") or condition.get("reason") or "")))
+    return None

@@ -1,0 +1,51 @@
+"""The ConfigMaps of a resource as one folder of files."""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dbmigration.decide.observed import FoundSource, InvalidSource, MissingSource, Source
+from dbmigration.kube.client import Api, JsonObject, namespaced
+from dbmigration.migrations.digest import counts, digest_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigMapFiles:
+    """A ConfigMap's files, as the pod will see them."""
+
+    name: str
+    files: Mapping[str, bytes]
+
+
+def read_source(api: Api, namespace: str, names: tuple[str, ...]) -> Source:
+    """Read every ConfigMap and put them together. Raises ApiFailure."""
+    found = [(name, api.get_or_none(namespaced("v1", namespace, "configmaps", name))) for name in names]
+    missing = tuple(name for name, config_map in found if config_map is None)
+    if missing:
+        return MissingSource(missing)
+    return join_files([files_of(config_map) for _, config_map in found if config_map is not None])
+
+
+def files_of(config_map: JsonObject) -> ConfigMapFiles:
+    text = {key: value.encode() for key, value in (config_map.get("data") or {}).items()}
+    binary = {key: base64.b64decode(value) for key, value in (config_map.get("binaryData") or {}).items()}
+    return ConfigMapFiles(config_map["metadata"]["name"], {**text, **binary})
+
+
+def join_files(config_maps: list[ConfigMapFiles]) -> Source:
+    """One folder of them all. A file in two ConfigMaps is refused: which one kubelet would mount is nobody's promise."""
+    files: dict[str, bytes] = {}
+    owner: dict[str, str] = {}
+    for config_map in config_maps:
+        for name, content in config_map.files.items():
+            if not counts(name):
+                continue
+            if name in owner:
+                return InvalidSource(f"{name} is in ConfigMap {owner[name]} and in ConfigMap {config_map.name}: leave it in one of them")
+            owner[name] = config_map.name
+            files[name] = content
+    scripts = sum(name.lower().endswith(".sql") for name in files)
+    if not scripts:
+        names = ", ".join(config_map.name for config_map in config_maps)
+        return InvalidSource(f"ConfigMap {names} holds no .sql file: its keys are to be the files, like 001_create_platform_schema.sql")
+    return FoundSource(digest_bytes(files), scripts)
