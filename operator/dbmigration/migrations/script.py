@@ -1,0 +1,83 @@
+"""A script read as a stream: its statements with their kinds and the data of COPY, or how the whole may be run.
+
+Memory is a block of 256 KiB and the longest single statement, whatever the size of the file.
+"""
+
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from dbmigration.api.reasons import Reason
+from dbmigration.errors import Permanent, Place
+from dbmigration.migrations.checksum import BLOCK_BYTES
+from dbmigration.migrations.classify import PLAIN_WORDS, classify
+from dbmigration.migrations.lexer import Splitter
+from dbmigration.migrations.shape import ShapeFinder
+from dbmigration.migrations.statements import CopyData, Kind, Shape, Statement
+
+Part = Statement | CopyData
+
+
+def inspect(path: Path, transaction: bool | None) -> Shape:
+    """How the script at `path` may be run. `transaction` is its header's word, None: let the text decide.
+
+    Raises Permanent with file and line: META_COMMAND for psql's backslash commands; SOURCE_INVALID for a quote, comment or parenthesis that
+    never ends, for a BEGIN without COMMIT, for what cannot run in a transaction between the file's own BEGIN and COMMIT or under
+    `Transaction: single`, and for a file that cannot be read.
+    """
+    with _open(path) as file:
+        return _inspect(file.read, path.name, transaction)
+
+
+def inspect_bytes(data: bytes, transaction: bool | None, *, name: str = "script", block: int = BLOCK_BYTES) -> Shape:
+    """The same for a script in memory."""
+    return _inspect(io.BytesIO(data).read, name, transaction, block)
+
+
+def read_statements(path: Path) -> Iterator[Part]:
+    """The script's statements in order, each COPY_IN followed by its data. Raises as `inspect` does for what is no SQL."""
+    with _open(path) as file:
+        yield from _read(file.read, path.name)
+
+
+def read_statements_from(data: bytes, *, name: str = "script", block: int = BLOCK_BYTES) -> Iterator[Part]:
+    """The same for a script in memory."""
+    return _read(io.BytesIO(data).read, name, block)
+
+
+def _open(path: Path) -> io.FileIO:
+    try:
+        return io.FileIO(path)
+    except OSError as exc:
+        raise Permanent(Reason.SOURCE_INVALID, f"cannot be read: {exc.strerror or exc}", place=Place(path.name)) from exc
+
+
+def _read(read: Callable[[int], bytes], name: str, block: int = BLOCK_BYTES) -> Iterator[Part]:
+    splitter = Splitter(read, name, block=block)
+    plain = Kind.PLAIN
+    index = 0
+    for line, word, sql in splitter.statements():
+        index += 1
+        if word in PLAIN_WORDS:
+            yield Statement(index, line, sql, plain)
+            continue
+        kind = classify(word, sql).kind
+        yield Statement(index, line, sql, kind)
+        if kind is Kind.COPY_IN:
+            for data in splitter.copy_data():
+                yield CopyData(data)
+
+
+def _inspect(read: Callable[[int], bytes], name: str, transaction: bool | None, block: int = BLOCK_BYTES) -> Shape:
+    splitter = Splitter(read, name, block=block)
+    finder = ShapeFinder(name, transaction)
+    for line, word, sql in splitter.statements():
+        if word in PLAIN_WORDS:
+            finder.see_plain(line, sql)
+            continue
+        verdict = classify(word, sql)
+        finder.see(line, word, sql, verdict)
+        if verdict.kind is Kind.COPY_IN:
+            for _ in splitter.copy_data():
+                pass
+    return finder.shape()
