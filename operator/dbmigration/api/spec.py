@@ -1,6 +1,6 @@
 """What a person asks for in `spec` of a DatabaseMigration. The docstrings are what `kubectl explain` prints.
 
-The CRD is generated from these models (`python -m dbmigration.api.crd`). Its CEL rules and the validators here say the same: the rules
+The CRD is generated from these models (`python -m dbmigration.kube.crd`). Its CEL rules and the validators here say the same: the rules
 refuse at `kubectl apply`, the validators catch a resource that an older CRD let through. A field that does not work yet is not here.
 """
 
@@ -13,6 +13,9 @@ from dbmigration.api.durations import DURATION_PATTERN, milliseconds
 from dbmigration.api.request import Model
 
 MAX_CONFIG_MAPS = 20
+REQUIRED_BY_RULE = "x-required-by-rule"
+"""Marks a field whose absence a CEL rule refuses, with a better message than "Required value". Never reaches the CRD."""
+
 _MAX_TIMEOUT = "596h"  # PostgreSQL keeps timeouts as 32-bit milliseconds
 
 
@@ -318,6 +321,8 @@ class Job(SpecModel):
 class Spec(SpecModel):
     """What is to be true of one database."""
 
+    model_config = ConfigDict(json_schema_extra=rules(rule("has(self.backup)", _NEEDS_DESTINATION)))
+
     database: DatabaseSpec
     """The database to migrate."""
     source: Source
@@ -338,7 +343,7 @@ class Spec(SpecModel):
     """The table that says what is applied."""
     execution: Execution = Field(default_factory=Execution, json_schema_extra={"default": {}})
     """How SQL is run."""
-    backup: Backup = Field(json_schema_extra={"default": {}})
+    backup: Backup = Field(json_schema_extra={REQUIRED_BY_RULE: True})
     """The backup before the migration."""
     retry: Retry = Field(default_factory=Retry, json_schema_extra={"default": {}})
     """What happens after a failure that another attempt can mend."""

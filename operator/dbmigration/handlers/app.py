@@ -10,6 +10,7 @@ import kopf
 import structlog
 
 from dbmigration.api.names import API_VERSION, PLURAL
+from dbmigration.decide.observed import Runner
 from dbmigration.handlers.index import ResourceKey, SourceIndex
 from dbmigration.handlers.logs import configure_logs
 from dbmigration.handlers.queue import WorkQueue
@@ -18,6 +19,7 @@ from dbmigration.handlers.registry import quiet, watch
 from dbmigration.handlers.settings import OperatorSettings, read_settings
 from dbmigration.kube.classify import ApiFailure
 from dbmigration.kube.client import Api, connect
+from dbmigration.kube.own import read_own_image
 
 _CRD_LOOK_S = 5.0
 
@@ -30,16 +32,17 @@ def main() -> int:
     configure_logs(settings.log_format, settings.log_level)
     api = connect(connections=settings.workers)
     try:
+        runner = settings.runner or read_own_image(api, settings.pod_namespace, settings.pod_name)
         with ThreadPoolExecutor(settings.workers, thread_name_prefix="reconcile") as threads:
-            _run(settings, api, threads)
+            _run(settings, runner, api, threads)
     finally:
         api.close()
     return 0
 
 
-def _run(settings: OperatorSettings, api: Api, threads: ThreadPoolExecutor) -> None:
+def _run(settings: OperatorSettings, runner: Runner, api: Api, threads: ThreadPoolExecutor) -> None:
     index = SourceIndex()
-    queue: WorkQueue[ResourceKey] = WorkQueue(reconciler(api, settings.runner, index, threads), workers=settings.workers)
+    queue: WorkQueue[ResourceKey] = WorkQueue(reconciler(api, runner, index, threads), workers=settings.workers)
     registry = kopf.OperatorRegistry()
     watch(registry, queue, index)
     working: list[asyncio.Task[None]] = []
@@ -56,7 +59,7 @@ def _run(settings: OperatorSettings, api: Api, threads: ThreadPoolExecutor) -> N
         # A queue that ended works on nothing any more: the process ends, and the Deployment starts a new one.
         task.add_done_callback(lambda _: stop.set())
         working.append(task)
-        _log.info("started", image=settings.runner.image, namespaces=list(settings.namespaces) or "all", workers=settings.workers)
+        _log.info("started", image=runner.image, namespaces=list(settings.namespaces) or "all", workers=settings.workers)
 
     @kopf.on.cleanup(registry=registry)
     async def finish(**_: Any) -> None:

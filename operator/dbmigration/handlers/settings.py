@@ -10,9 +10,12 @@ from dbmigration.errors import Usage
 
 @dataclass(frozen=True, slots=True)
 class OperatorSettings:
-    """`namespaces` empty: the whole cluster. `health_port` 0: no health endpoint."""
+    """`runner` None: the image of the pod `pod_name` in `pod_namespace`, which is our own. `namespaces` empty: the whole cluster.
+    `health_port` 0: no health endpoint."""
 
-    runner: Runner
+    runner: Runner | None
+    pod_name: str = ""
+    pod_namespace: str = ""
     namespaces: tuple[str, ...] = ()
     log_format: str = "json"
     log_level: str = "INFO"
@@ -21,11 +24,13 @@ class OperatorSettings:
 
 
 def read_settings(environ: Mapping[str, str]) -> OperatorSettings:
-    """From DBMIGRATION_RUNNER_IMAGE (required), DBMIGRATION_RUNNER_PULL_POLICY, DBMIGRATION_WATCH_NAMESPACES (comma-separated),
-    DBMIGRATION_LOG_FORMAT (json or console), DBMIGRATION_LOG_LEVEL, DBMIGRATION_WORKERS and DBMIGRATION_HEALTH_PORT. Raises Usage."""
+    """From DBMIGRATION_RUNNER_IMAGE and DBMIGRATION_RUNNER_PULL_POLICY, else POD_NAME and POD_NAMESPACE; DBMIGRATION_WATCH_NAMESPACES
+    (comma-separated), DBMIGRATION_LOG_FORMAT (json or console), DBMIGRATION_LOG_LEVEL, DBMIGRATION_WORKERS and DBMIGRATION_HEALTH_PORT.
+    Raises Usage."""
     image = environ.get("DBMIGRATION_RUNNER_IMAGE", "")
-    if not image:
-        raise _usage("DBMIGRATION_RUNNER_IMAGE is not set: it names the image that runs migrations, which is the operator's own")
+    pod_name, pod_namespace = environ.get("POD_NAME", ""), environ.get("POD_NAMESPACE", "")
+    if not image and not (pod_name and pod_namespace):
+        raise _usage("name the image that runs migrations in DBMIGRATION_RUNNER_IMAGE, or our own pod in POD_NAME and POD_NAMESPACE")
     policy = environ.get("DBMIGRATION_RUNNER_PULL_POLICY", "IfNotPresent")
     if policy not in ("Always", "IfNotPresent", "Never"):
         raise _usage(f"DBMIGRATION_RUNNER_PULL_POLICY is {policy!r}: write Always, IfNotPresent or Never")
@@ -33,7 +38,9 @@ def read_settings(environ: Mapping[str, str]) -> OperatorSettings:
     if log_format not in ("json", "console"):
         raise _usage(f"DBMIGRATION_LOG_FORMAT is {log_format!r}: write json or console")
     return OperatorSettings(
-        runner=Runner(image, policy),
+        runner=Runner(image, policy) if image else None,
+        pod_name=pod_name,
+        pod_namespace=pod_namespace,
         namespaces=tuple(name.strip() for name in environ.get("DBMIGRATION_WATCH_NAMESPACES", "").split(",") if name.strip()),
         log_format=log_format,
         log_level=environ.get("DBMIGRATION_LOG_LEVEL", "INFO").upper(),
