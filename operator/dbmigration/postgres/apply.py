@@ -1,25 +1,28 @@
 """Run one migration file, or one rollback script, together with what the history says of it."""
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from dbmigration.api.reasons import Reason
+from dbmigration.errors import DbmigrationError, Permanent, Place, Transient
 from dbmigration.migrations.model import HistoryTable, MigrationFile
+from dbmigration.postgres.blockers import blockers
+from dbmigration.postgres.errors import RETRIED
+from dbmigration.postgres.progress import FileProgress, OnProgress, Ticker
+from dbmigration.postgres.reading import source_of
 from dbmigration.postgres.session import Session
 from dbmigration.postgres.settings import Execution
+from dbmigration.postgres.stepwise import apply_stepwise, rollback_stepwise
+from dbmigration.postgres.transactional import Ran, Task, apply_in_transaction, rollback_in_transaction
+from dbmigration.postgres.verify import verify_source
 
+__all__ = ["FileApplied", "FileProgress", "RolledBackBy", "apply_file", "rollback_file"]
 
-@dataclass(frozen=True, slots=True)
-class FileProgress:
-    """Where a file stands. `statements` None: not counted. `message`: a warning of the server's or why we wait, without values."""
-
-    file: str
-    statement: int
-    statements: int | None
-    line: int
-    bytes_done: int
-    bytes_total: int
-    message: str | None = None
+_GROWTH = 1.25
+_GROWS_TO = 5
+"""Each try waits a quarter longer for a lock, up to five times the first: 2 s becomes 10 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +49,26 @@ def apply_file(
     table: HistoryTable,
     execution: Execution,
     run_id: str,
-    on_progress: Callable[[FileProgress], None],
+    on_progress: OnProgress,
 ) -> FileApplied:
-    """Run `file` with its verify script and record it."""
-    raise NotImplementedError
+    """Run `file` with its verify script and record it: in one transaction when it can, else statement by statement with its progress.
+
+    Afterwards, whatever came of it, the session has no transaction, and no setting, role or temporary object of the file.
+
+    Raises Permanent SQL_FAILED, VERIFY_FAILED, OUTCOME_UNKNOWN, PARTIAL_FILE_EDITED, META_COMMAND, SOURCE_INVALID, HISTORY_FOREIGN,
+    HISTORY_MOVED; Transient LOCK_TIMEOUT (naming who held the lock), CONNECTION_LOST, INTERRUPTED, DEADLINE_EXCEEDED, SOURCE_CHANGING.
+    """
+    source = source_of(file, transaction=file.header.transaction)
+    verify = verify_source(file.verify) if file.verify is not None else None
+    ticker = Ticker(on_progress, file.name, source.shape.statements, file.size)
+    task = Task(session, file, source, verify, table, run_id, ticker)
+
+    def once(attempt: int, lock_timeout_ms: int) -> Ran:
+        if source.shape.transactional:
+            return apply_in_transaction(task, lock_timeout_ms=lock_timeout_ms, attempt=attempt)
+        return apply_stepwise(task, lock_timeout_ms=lock_timeout_ms, attempt=attempt)
+
+    return _run(task, execution, once)
 
 
 def rollback_file(
@@ -59,8 +78,80 @@ def rollback_file(
     table: HistoryTable,
     execution: Execution,
     run_id: str,
-    on_progress: Callable[[FileProgress], None],
+    on_progress: OnProgress,
     by: RolledBackBy = RolledBackBy.PERSON,
 ) -> FileApplied:
-    """Run the file's rollback script and take its row out of the history, in one transaction."""
-    raise NotImplementedError
+    """Run the file's rollback script and take its row out of the history, in one transaction when the script can.
+
+    Whether later files are still applied is the caller's business. Raises Permanent ROLLBACK_MISSING, and what `apply_file` raises.
+    """
+    if file.rollback is None:
+        raise Permanent(
+            Reason.ROLLBACK_MISSING,
+            f"there is no rollback-{file.version}.sql: write it, or go forward with a new migration",
+            place=Place(file.name),
+        )
+    source = source_of(file.rollback, transaction=file.rollback.transaction)
+    ticker = Ticker(on_progress, source.name, source.shape.statements, source.path.stat().st_size)
+    task = Task(session, file, source, None, table, run_id, ticker)
+
+    def once(attempt: int, lock_timeout_ms: int) -> Ran:
+        if source.shape.transactional:
+            return rollback_in_transaction(task, kind=by.value, lock_timeout_ms=lock_timeout_ms, attempt=attempt)
+        return rollback_stepwise(task, kind=by.value, lock_timeout_ms=lock_timeout_ms, attempt=attempt)
+
+    return _run(task, execution, once)
+
+
+def _run(task: Task, execution: Execution, once: Callable[[int, int], Ran]) -> FileApplied:
+    """Try until it is done, a lock has timed out too often, or something else fails."""
+    session, ticker = task.session, task.ticker
+    session.take_warnings()
+    ticker.at(0, 1, 0)
+    attempt = 0
+    try:
+        while True:
+            attempt += 1
+            lock_timeout_ms = int(execution.lock_timeout_ms * min(_GROWTH ** (attempt - 1), _GROWS_TO))
+            try:
+                ran = once(attempt, lock_timeout_ms)
+                break
+            except Transient as error:
+                error.after_sql = True
+                if error.reason is not Reason.LOCK_TIMEOUT or error.place.sqlstate not in RETRIED:
+                    raise
+                session.roll_back()
+                standing = _standing_in_the_way(session, lock_timeout_ms)
+                if attempt > execution.lock_retries:
+                    raise _gave_up(error, attempt, standing) from None
+                ticker.say(f"{error.message}; {standing}; trying again ({attempt} of {execution.lock_retries})")
+                _pause(session, lock_timeout_ms)
+        for warning in session.take_warnings():
+            ticker.say(f"WARNING: {warning}")
+    finally:
+        _clear(session)
+    return FileApplied(ran.duration_ms, ran.statements, attempt, task.source.shape.transactional)
+
+
+def _clear(session: Session) -> None:
+    """The file's own outcome is what counts: a connection that is lost only now shows itself with the next use."""
+    try:
+        session.clear()
+    except DbmigrationError:
+        session.connection.close()
+
+
+def _standing_in_the_way(session: Session, lock_timeout_ms: int) -> str:
+    found = blockers(session, lock_timeout_ms / 1000)
+    return f"in the way: {'; '.join(found)}" if found else "who was in the way has gone"
+
+
+def _gave_up(error: Transient, attempts: int, standing: str) -> Transient:
+    message = f"{error.message} in each of {attempts} tries; {standing}"
+    return Transient(Reason.LOCK_TIMEOUT, message, place=error.place, values=error.values, after_sql=True)
+
+
+def _pause(session: Session, lock_timeout_ms: int) -> None:
+    """Let those pass who queued behind us, and not in step with anybody else. Raises Transient INTERRUPTED."""
+    session.stop.wait(lock_timeout_ms / 1000 * random.uniform(0.25, 0.75))  # noqa: S311 - jitter, no secret
+    session.raise_if_stopped(after_sql=True)

@@ -18,6 +18,7 @@ from psycopg.pq import TransactionStatus
 from dbmigration.api.reasons import Reason
 from dbmigration.errors import Permanent, Transient
 from dbmigration.migrations.model import HistoryTable
+from dbmigration.postgres import record
 from dbmigration.postgres.conninfo import ConnInfo
 from dbmigration.postgres.errors import ServerError, classify, classify_connect, mask_message
 from dbmigration.postgres.settings import Settings
@@ -123,7 +124,16 @@ class Session:
         taken, self._warnings = self._warnings, []
         return taken
 
-    def rollback(self) -> None:
+    def clear(self) -> None:
+        """After a file, whatever became of it: out of its transaction, and everything that it set for its session is undone.
+
+        A connection that is gone needs neither. Raises as `query` does.
+        """
+        self.roll_back()
+        if self.connection.pgconn.transaction_status == TransactionStatus.IDLE:
+            self.query(";".join(record.RESET_SESSION))
+
+    def roll_back(self) -> None:
         """Out of a transaction, if the connection is in one and still lives."""
         if self.connection.pgconn.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
             self.query("ROLLBACK")

@@ -1,0 +1,127 @@
+"""Statements gathered into messages, and an error traced back to its file and line."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from psycopg.pq.abc import PGresult
+
+from dbmigration.api.reasons import Reason
+from dbmigration.errors import DbmigrationError, Permanent, Place, Transient
+from dbmigration.postgres import wire
+from dbmigration.postgres.errors import QUERY_CANCELED, ServerError, classify
+from dbmigration.postgres.session import Session
+
+MESSAGE_BYTES = 64 * 1024
+"""More in one message gains nothing and costs memory on both sides."""
+
+_CANNOT_IN_TRANSACTION = frozenset({"25001", "2D000"})
+
+OnRows = Callable[["Piece", PGresult], None]
+
+
+@dataclass(slots=True)
+class Piece:
+    """One statement of a message. `file` None: it is ours and stands in no file. Not frozen, for speed alone."""
+
+    sql: bytes
+    file: str | None = None
+    line: int = 0
+    verifies: bool = False
+
+
+class Sender:
+    """Gathers pieces and sends them in messages of at most 64 KiB (a larger piece goes alone).
+
+    An error of the server is raised as what `errors.classify` makes of it, placed in the piece's file; of a verify script as VERIFY_FAILED.
+    """
+
+    def __init__(self, session: Session, on_rows: OnRows | None = None) -> None:
+        self._session = session
+        self._on_rows = on_rows
+        self._pieces: list[Piece] = []
+        self._size = 0
+
+    def add(self, *pieces: Piece) -> bool:
+        """True: what had been gathered before was sent first."""
+        sent = False
+        for piece in pieces:
+            size = len(piece.sql) + 2
+            if self._size + size > MESSAGE_BYTES and self._pieces:
+                self.flush()
+                sent = True
+            self._pieces.append(piece)
+            self._size += size
+        return sent
+
+    def say(self, *statements: str) -> None:
+        """Add statements of ours."""
+        self.add(*(Piece(statement.encode()) for statement in statements))
+
+    def flush(self) -> None:
+        """Send what is gathered and read all results."""
+        if not self._pieces:
+            return
+        pieces, self._pieces, self._size = self._pieces, [], 0
+        message = b"".join([_terminated(piece.sql) for piece in pieces])
+        on_rows = self._on_rows
+        answer = wire.send(self._session, message, None if on_rows is None else lambda number, rows: on_rows(pieces[number], rows))
+        if answer.error is not None:
+            raise self._error(answer.error, pieces, answer.completed)
+
+    def copy(self, piece: Piece, chunks: Iterable[bytes]) -> None:
+        """Run a COPY … FROM STDIN with its data, after what was gathered before it."""
+        self.flush()
+        answer = wire.copy_in(self._session, piece.sql, chunks)
+        if answer.error is not None:
+            raise self._error(answer.error, [piece], 0)
+
+    def _error(self, error: ServerError, pieces: list[Piece], completed: int) -> DbmigrationError:
+        if error.sqlstate == QUERY_CANCELED and self._session.stop.is_set():
+            return Transient(Reason.INTERRUPTED, "the run was asked to stop; the statement was cancelled", after_sql=True)
+        piece, line = locate(error, pieces, completed)
+        if piece.file is None:
+            return classify(error, place=None, after_sql=True)
+        from dbmigration.migrations.mask import mask_literals
+
+        statement = mask_literals(piece.sql[:MESSAGE_BYTES].decode(errors="replace"))
+        found = classify(error, place=Place(piece.file, line, error.sqlstate, statement), after_sql=True)
+        if not isinstance(found, Permanent):
+            return found
+        if piece.verifies:
+            return Permanent(Reason.VERIFY_FAILED, found.message, place=found.place, values=found.values)
+        if error.sqlstate in _CANNOT_IN_TRANSACTION:
+            message = f"{found.message}; if it has to run outside a transaction, say `-- Transaction: none` in the file's header"
+            return Permanent(found.reason, message, place=found.place, values=found.values)
+        return found
+
+
+def locate(error: ServerError, pieces: list[Piece], completed: int) -> tuple[Piece, int]:
+    """The piece that failed and the line in its file.
+
+    PostgreSQL's position counts characters of the whole message, and it comes first: a syntax error anywhere in the message is found
+    before its first statement runs. Without a position the results that came tell the statement, and COPY's context the line of its data.
+    """
+    if error.position is None:
+        piece = pieces[min(completed, len(pieces) - 1)]
+        return piece, piece.line + _copy_line(error, piece)
+    start = 0
+    wanted = error.position - 1
+    for piece in pieces:
+        text = _terminated(piece.sql).decode(errors="replace")
+        if wanted < start + len(text):
+            return piece, piece.line + text.count("\n", 0, wanted - start)
+        start += len(text)
+    return pieces[-1], pieces[-1].line
+
+
+def _copy_line(error: ServerError, piece: Piece) -> int:
+    """How many lines below the COPY statement's first line its bad data are. The context is `COPY table, line 3, column a: "…"`."""
+    if piece.sql[:4].upper() != b"COPY" or error.context is None or not error.context.startswith("COPY "):
+        return 0
+    number = error.context.partition(", line ")[2].partition(",")[0].partition(":")[0]
+    return piece.sql.count(b"\n") + int(number) if number.isascii() and number.isdigit() else 0
+
+
+def _terminated(sql: bytes) -> bytes:
+    """A last statement may lack its semicolon, or end in a comment that would swallow what follows."""
+    return sql + b"\n" if sql.endswith(b";") and b"--" not in sql else sql + b"\n;\n"

@@ -1,0 +1,84 @@
+"""The statements that write down what was done. Each runs in the very transaction that did it, as the session's own role."""
+
+import json
+from collections.abc import Mapping
+
+from dbmigration.migrations.model import CHECKSUM_ALGORITHM, HistoryTable, MigrationFile
+from dbmigration.postgres.quote import literal, qualified
+from dbmigration.postgres.schema import SCHEMA
+
+AS_OURSELVES: tuple[str, ...] = ("RESET SESSION AUTHORIZATION", "RESET ROLE", "RESET ALL")
+"""A file may end with another role, search_path or timeout than it began with."""
+
+AS_OURSELVES_HERE: tuple[str, ...] = (
+    "SET LOCAL session_authorization TO DEFAULT",
+    "SET LOCAL role TO DEFAULT",
+    "SET LOCAL search_path TO pg_catalog, pg_temp",
+)
+"""The same for one transaction: what the file set for its session comes back with COMMIT."""
+
+RESET_SESSION: tuple[str, ...] = (
+    "CLOSE ALL",
+    *AS_OURSELVES,
+    "DEALLOCATE ALL",
+    "UNLISTEN *",
+    "DISCARD PLANS",
+    "DISCARD TEMP",
+    "DISCARD SEQUENCES",
+)
+"""What DISCARD ALL does (manual, DISCARD), but for the advisory lock, which has to stay."""
+
+TRANSACTION_MS = "(EXTRACT(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.transaction_timestamp()) * 1000)::bigint"
+
+
+def applied(table: HistoryTable, file: MigrationFile, *, actor: str, run_id: str, duration_ms: str, detail: Mapping[str, object]) -> str:
+    """History row, checksum and event in one statement, whose row is the duration. `duration_ms` is an SQL expression.
+
+    A file may write its own history row, and a table made by hand may lack the unique constraint: so no ON CONFLICT.
+    """
+    history = qualified(table.schema, table.table)
+    name = literal(file.name)
+    return f"""WITH duration AS (SELECT {duration_ms} AS ms),
+    history AS (
+        INSERT INTO {history} (migration_name) SELECT {name} WHERE NOT EXISTS (SELECT FROM {history} WHERE migration_name = {name})
+    ), checksum AS (
+        INSERT INTO {SCHEMA}.checksum (migration_name, algorithm, checksum, duration_ms)
+        SELECT {name}, {literal(CHECKSUM_ALGORITHM)}, {literal(file.checksum)}, ms FROM duration
+        ON CONFLICT (migration_name) DO UPDATE SET algorithm = EXCLUDED.algorithm, checksum = EXCLUDED.checksum,
+            duration_ms = EXCLUDED.duration_ms, recorded_at = EXCLUDED.recorded_at
+    ), event AS (
+        {event("applied", file, actor=actor, run_id=run_id, detail=detail)}
+    ) SELECT ms FROM duration"""
+
+
+def event(kind: str, file: MigrationFile, *, actor: str, run_id: str, detail: Mapping[str, object]) -> str:
+    """An event; the file's checksum goes into its detail."""
+    found = json.dumps({"checksum": file.checksum, "algorithm": CHECKSUM_ALGORITHM, **detail})
+    return f"""INSERT INTO {SCHEMA}.event (actor, run_id, kind, migration_name, detail)
+        VALUES ({literal(actor)}, {literal(run_id)}, {literal(kind)}, {literal(file.name)}, {literal(found)}::jsonb)"""
+
+
+def forgotten(table: HistoryTable, file: MigrationFile) -> tuple[str, str]:
+    """Takes the file's history row and checksum away."""
+    name = literal(file.name)
+    return (
+        f"DELETE FROM {qualified(table.schema, table.table)} WHERE migration_name = {name}",
+        f"DELETE FROM {SCHEMA}.checksum WHERE migration_name = {name}",
+    )
+
+
+def step(
+    name: str, statement: int, line: int, *, state: str, digest: str, checksum: str, detail: Mapping[str, object] | None = None
+) -> str:
+    """Where an unfinished file stands: statement `statement` is 'started' or 'done'."""
+    found = "NULL" if detail is None else f"{literal(json.dumps(detail))}::jsonb"
+    return f"""INSERT INTO {SCHEMA}.progress (migration_name, statement, line, state, hash, file_checksum, detail)
+        VALUES ({literal(name)}, {statement}, {line}, {literal(state)}, {literal(digest)}, {literal(checksum)}, {found})
+        ON CONFLICT (migration_name, statement) DO UPDATE SET line = EXCLUDED.line, state = EXCLUDED.state, hash = EXCLUDED.hash,
+            file_checksum = EXCLUDED.file_checksum, detail = EXCLUDED.detail, at = EXCLUDED.at"""
+
+
+def unstep(name: str, statement: int | None = None) -> str:
+    """Forget one statement of an unfinished file, or all of it."""
+    which = "" if statement is None else f" AND statement = {statement}"
+    return f"DELETE FROM {SCHEMA}.progress WHERE migration_name = {literal(name)}{which}"

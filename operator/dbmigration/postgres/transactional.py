@@ -1,0 +1,112 @@
+"""One file in one transaction, together with what the history says of it."""
+
+from dataclasses import dataclass
+
+from psycopg.pq.abc import PGresult
+
+from dbmigration.migrations.model import HistoryTable, MigrationFile
+from dbmigration.postgres import history, record
+from dbmigration.postgres.batch import Piece, Sender
+from dbmigration.postgres.progress import Ticker
+from dbmigration.postgres.quote import qualified
+from dbmigration.postgres.reading import Source, check_unchanged, feed
+from dbmigration.postgres.schema import SCHEMA
+from dbmigration.postgres.session import Session
+from dbmigration.postgres.verify import Verdict, add_verify, begin
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is to be run: the body `source` of `file` (its own text, or its rollback script) and maybe a verify script."""
+
+    session: Session
+    file: MigrationFile
+    source: Source
+    verify: Source | None
+    table: HistoryTable
+    run_id: str
+    ticker: Ticker
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """`duration_ms` is the server's, from BEGIN to the history row."""
+
+    duration_ms: int
+    statements: int
+
+
+def apply_in_transaction(task: Task, *, lock_timeout_ms: int, attempt: int) -> Ran:
+    """Body, verify script, history row and COMMIT. A small file with a known history is one message.
+
+    Raises with the transaction still open: the caller ends it.
+    """
+    session = task.session
+    rows = _Rows()
+    sender = Sender(session, rows.look)
+    sender.say(begin(task.source), f"SET LOCAL lock_timeout = {lock_timeout_ms}")
+    statements = feed(sender, task.source, task.ticker)
+    check_unchanged(task.source)
+    if task.verify is not None:
+        add_verify(sender, task.verify)
+        sender.flush()
+        rows.verdict.raise_if_failed()
+    sender.say(*record.AS_OURSELVES)
+    if session.ready_for != task.table:
+        sender.flush()
+        history.prepare(session, task.table)
+    sender.say(
+        record.applied(
+            task.table,
+            task.file,
+            actor=session.actor,
+            run_id=task.run_id,
+            duration_ms=record.TRANSACTION_MS,
+            detail={"statements": statements, "attempt": attempt},
+        ),
+        "COMMIT",
+    )
+    sender.flush()
+    session.ready_for = task.table
+    return Ran(rows.duration_ms, statements)
+
+
+def rollback_in_transaction(task: Task, *, kind: str, lock_timeout_ms: int, attempt: int) -> Ran:
+    """Event, history row and checksum first, then the body: it may drop the very schema that holds the history.
+
+    A history table of ours that would be left empty goes first, for without CASCADE that schema could not be dropped; the next file that
+    is applied makes it again. Raises with the transaction still open.
+    """
+    session = task.session
+    rows = _Rows()
+    sender = Sender(session, rows.look)
+    sender.say(begin(task.source), f"SET LOCAL lock_timeout = {lock_timeout_ms}")
+    sender.flush()
+    history.prepare(session, task.table)
+    sender.say(
+        record.event(kind, task.file, actor=session.actor, run_id=task.run_id, detail={"attempt": attempt}),
+        *record.forgotten(task.table, task.file),
+    )
+    sender.flush()
+    session.ready_for = None
+    if task.table.schema != SCHEMA and history.made_by_us_and_empty(session, task.table):
+        sender.say(f"DROP TABLE {qualified(task.table.schema, task.table.table)}")
+    statements = feed(sender, task.source, task.ticker)
+    check_unchanged(task.source)
+    sender.say(f"SELECT {record.TRANSACTION_MS}", "COMMIT")
+    sender.flush()
+    return Ran(rows.duration_ms, statements)
+
+
+class _Rows:
+    """What the results of a file's messages tell: the verdict of its verify script, and our own statement's duration."""
+
+    def __init__(self) -> None:
+        self.verdict = Verdict()
+        self.duration_ms = 0
+
+    def look(self, piece: Piece, result: PGresult) -> None:
+        if piece.verifies:
+            self.verdict.look(piece, result)
+        elif piece.file is None and result.ntuples:
+            self.duration_ms = int(result.get_value(0, 0) or b"0")

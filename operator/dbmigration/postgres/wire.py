@@ -1,0 +1,175 @@
+"""Messages to the server and their results, below psycopg's cursors: one message may hold many statements (manual, 55.2.2.1).
+
+libpq gives one result for each statement of a message, so how many came before an error says which statement failed. Waiting honours the
+session's stop request: the server is asked to cancel, and what it answers is still read.
+"""
+
+import select
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import psycopg
+from psycopg.pq import ExecStatus
+from psycopg.pq.abc import PGresult
+
+from dbmigration.api.reasons import Reason
+from dbmigration.errors import DbmigrationError, Transient
+from dbmigration.postgres.errors import ServerError
+from dbmigration.postgres.session import Session
+
+_CANCEL_EVERY_S = 1.0
+"""A cancel that arrives between two statements is lost, so it is repeated."""
+
+_GIVE_UP_AFTER_S = 15.0
+"""From the stop request on: what does not answer by then is cut off, and the server rolls back."""
+
+_ROWS_AT_A_TIME = 500
+
+_COMPLETE = frozenset({ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK, ExecStatus.EMPTY_QUERY})
+_ROWS = frozenset({ExecStatus.TUPLES_OK, ExecStatus.TUPLES_CHUNK, ExecStatus.SINGLE_TUPLE})
+
+OnRows = Callable[[int, PGresult], None]
+"""Gets the number (from 0) of the statement in its message, and some of its rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`completed` statements of the message ran; `error` is what stopped the next one. What follows in the message was not run."""
+
+    completed: int
+    error: ServerError | None
+
+
+def send(session: Session, message: bytes, on_rows: OnRows | None = None) -> Answer:
+    """Run all statements of `message`. Raises Transient INTERRUPTED when stop was asked before it was sent, or nothing answers after."""
+    session.raise_if_stopped(after_sql=True)
+    return _Exchange(session).run(message, on_rows)
+
+
+def copy_in(session: Session, statement: bytes, chunks: Iterable[bytes]) -> Answer:
+    """Run one COPY … FROM STDIN and feed it. When `chunks` raises, the COPY is ended as failed and the exception goes on."""
+    session.raise_if_stopped(after_sql=True)
+    return _Exchange(session).run_copy(statement, chunks)
+
+
+class _Exchange:
+    """One message and all its results."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._pgconn = session.connection.pgconn
+        self._cancel_at = 0.0
+        self._cut_off_at = 0.0
+
+    def run(self, message: bytes, on_rows: OnRows | None) -> Answer:
+        try:
+            self._start(message)
+            return self._finish(on_rows)
+        except psycopg.Error as error:
+            return Answer(0, ServerError.from_exception(error))
+
+    def run_copy(self, statement: bytes, chunks: Iterable[bytes]) -> Answer:
+        try:
+            self._start(statement)
+            result = self._next()
+            if result is not None and result.status == ExecStatus.COPY_IN:
+                self._feed(chunks)
+                return self._finish(None)
+            answer = self._finish(None)
+            return answer if result is None else Answer(0, _error_of(result) or answer.error)
+        except psycopg.Error as error:
+            return Answer(0, ServerError.from_exception(error))
+
+    def _start(self, message: bytes) -> None:
+        self._pgconn.send_query(message)
+        # A SELECT in a migration must not gather its rows in our memory.
+        if hasattr(self._pgconn, "set_chunked_rows_mode") and psycopg.pq.version() >= 170000:
+            self._pgconn.set_chunked_rows_mode(_ROWS_AT_A_TIME)
+        else:
+            self._pgconn.set_single_row_mode()
+        self._flush()
+
+    def _feed(self, chunks: Iterable[bytes]) -> None:
+        failed: DbmigrationError | OSError | None = None
+        end: bytes | None = None
+        try:
+            for chunk in chunks:
+                if self._session.stop.is_set():
+                    end = b"stopped"
+                    break
+                self._pgconn.put_copy_data(chunk)
+                self._flush()  # libpq would keep what the socket does not take
+        except (DbmigrationError, OSError) as error:
+            failed, end = error, b"its data cannot be read"
+        self._pgconn.put_copy_end(end)
+        self._flush()
+        if failed is not None:
+            self._finish(None)
+            raise failed
+
+    def _finish(self, on_rows: OnRows | None) -> Answer:
+        completed = 0
+        error: ServerError | None = None
+        while (result := self._next()) is not None:
+            status = result.status
+            if on_rows is not None and status in _ROWS:
+                on_rows(completed, result)
+            if status in _COMPLETE:
+                # The rows of a rule's additional query come without a command tag: they are no statement of the message.
+                completed += status == ExecStatus.EMPTY_QUERY or bool(result.command_status)
+            elif status == ExecStatus.COPY_OUT:
+                self._discard_copy_out()
+            elif status == ExecStatus.COPY_IN:
+                self._pgconn.put_copy_end(b"no data follow this COPY")
+                self._flush()
+            elif status not in _ROWS:
+                error = error or _error_of(result)
+        return Answer(completed, error)
+
+    def _next(self) -> PGresult | None:
+        while self._pgconn.is_busy():
+            self._wait(write=False)
+            self._pgconn.consume_input()
+        return self._pgconn.get_result()
+
+    def _discard_copy_out(self) -> None:
+        while True:
+            size, _ = self._pgconn.get_copy_data(1)
+            if size < 0:
+                return
+            if size == 0:
+                self._wait(write=False)
+                self._pgconn.consume_input()
+
+    def _flush(self) -> None:
+        while self._pgconn.flush():
+            if self._wait(write=True):
+                self._pgconn.consume_input()
+
+    def _wait(self, *, write: bool) -> bool:
+        """Until the socket is ready. True: it can be read."""
+        socket = self._pgconn.socket
+        stop = self._session.stop
+        while True:
+            asked = stop.is_set()
+            if asked:
+                self._cancel()
+            watched = [socket] if asked else [socket, stop.wakes.fileno()]
+            readable, writable, _ = select.select(watched, [socket] if write else [], [], _CANCEL_EVERY_S if asked else None)
+            if socket in readable or writable:
+                return socket in readable
+
+    def _cancel(self) -> None:
+        now = time.monotonic()
+        self._cut_off_at = self._cut_off_at or now + _GIVE_UP_AFTER_S
+        if now >= self._cut_off_at:
+            self._session.connection.close()
+            raise Transient(Reason.INTERRUPTED, "the run was asked to stop and the database did not answer: cut off", after_sql=True)
+        if now >= self._cancel_at:
+            self._session.cancel()
+            self._cancel_at = time.monotonic() + _CANCEL_EVERY_S
+
+
+def _error_of(result: PGresult) -> ServerError | None:
+    return None if result.status in _COMPLETE or result.status in _ROWS else ServerError.from_result(result)
