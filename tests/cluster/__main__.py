@@ -1,6 +1,7 @@
 """`python -m tests.cluster`: the test cluster from the command line."""
 
 import argparse
+import os
 import subprocess
 import sys
 import time
@@ -57,11 +58,10 @@ def _status(cluster: Cluster) -> int:
 
 
 def _kubectl(cluster: Cluster, arguments: list[str]) -> int:
-    try:
-        cluster.kubectl(*arguments[1 if arguments[:1] == ["--"] else 0 :], stdout=None)
-    except subprocess.CalledProcessError as failed:
-        return failed.returncode
-    return 0
+    """Run kubectl with this terminal as its input and output."""
+    command = [cluster.kubectl_path, *([f"--context={cluster.name}"] if cluster.provider == "current" else [])]
+    command += arguments[1:] if arguments[:1] == ["--"] else arguments
+    return subprocess.run(command, env={**os.environ, "KUBECONFIG": str(cluster.kubeconfig_path)}, check=False).returncode
 
 
 if __name__ == "__main__":

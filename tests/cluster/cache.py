@@ -23,13 +23,13 @@ def content_key(paths: Iterable[Path], *facts: str, root: Path = CHECKOUT) -> st
     """A short hash of files (or whole folders) and of facts such as versions.
 
     Names count as well as bytes, times do not: a fresh checkout of the same content has the same key.
-    A path that does not exist counts as absent, so that its appearance changes the key.
+    Files outside the checkout go by their last name. A path that does not exist counts as absent, so that its appearance changes the key.
     """
     digest = hashlib.sha256()
     for fact in facts:
         digest.update(f"fact {len(fact)} {fact}\n".encode())
     for path in sorted({file for given in paths for file in _files(given)}):
-        name = path.relative_to(root) if path.is_relative_to(root) else path
+        name = path.relative_to(root) if path.is_relative_to(root) else path.name
         content = path.read_bytes() if path.exists() else b"absent"
         digest.update(f"file {name} {len(content)}\n".encode())
         digest.update(content)
