@@ -40,6 +40,7 @@ class Sender:
         self._on_rows = on_rows
         self._pieces: list[Piece] = []
         self._size = 0
+        self._settled: int | None = None
 
     def add(self, *pieces: Piece) -> bool:
         """True: what had been gathered before was sent first."""
@@ -57,16 +58,22 @@ class Sender:
         """Add statements of ours."""
         self.add(*(Piece(statement.encode()) for statement in statements))
 
-    def flush(self) -> None:
-        """Send what is gathered and read all results."""
+    def settle(self) -> None:
+        """What was added so far decides: an error of what is added after it, before the next flush, is not raised but returned as False."""
+        self._settled = len(self._pieces)
+
+    def flush(self) -> bool:
+        """Send what is gathered and read all results. True: all of it ran."""
         if not self._pieces:
-            return
-        pieces, self._pieces, self._size = self._pieces, [], 0
+            return True
+        pieces, settled = self._pieces, self._settled
+        self._pieces, self._size, self._settled = [], 0, None
         message = b"".join([_terminated(piece.sql) for piece in pieces])
         on_rows = self._on_rows
         answer = wire.send(self._session, message, None if on_rows is None else lambda number, rows: on_rows(pieces[number], rows))
-        if answer.error is not None:
+        if answer.error is not None and (settled is None or answer.completed < settled):
             raise self._error(answer.error, pieces, answer.completed)
+        return answer.error is None
 
     def copy(self, piece: Piece, chunks: Iterable[bytes]) -> None:
         """Run a COPY … FROM STDIN with its data, after what was gathered before it."""

@@ -73,20 +73,19 @@ def read_history(session: Session, table: HistoryTable) -> History:
             ) AS e WHERE kind = 'rolled_back'"""
         )
     rows = session.query(" UNION ALL ".join(parts) + " ORDER BY 1, 6, 4")
+    applied: dict[str, AppliedMigration] = {}  # a table made by hand may hold a name twice: the first row is the one that was meant
     partial: dict[str, tuple[int, str]] = {}
     hashes: dict[str, list[str]] = {}
-    for what, name, text, statement, _, _ in rows:
-        if name is not None and not name.startswith(ROLLBACK_PREFIX):
+    for what, name, text, number, at, _ in rows:
+        if what == "applied":
+            applied.setdefault(name, AppliedMigration(name, at, text, number))
+        elif name is not None and not name.startswith(ROLLBACK_PREFIX):
             if what == "progress":
-                partial[name] = (statement, text)
+                partial[name] = (number, text)
             elif what == "hash":
                 hashes.setdefault(name, []).append(text)
     return History(
-        applied=tuple(
-            AppliedMigration(name, applied_at, checksum, duration_ms)
-            for what, name, checksum, duration_ms, applied_at, _ in rows
-            if what == "applied"
-        ),
+        applied=tuple(applied.values()),
         rolled_back={name: text or "" for what, name, text, *_ in rows if what == "rolled_back"},
         partial=partial,
         finished={name: tuple(texts) for name, texts in hashes.items()},

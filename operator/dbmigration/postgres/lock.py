@@ -21,8 +21,7 @@ _CLASS_ID, _OBJECT_ID = (KEY >> 32) & 0xFFFFFFFF, KEY & 0xFFFFFFFF
 
 _TELL_EVERY_S = 10.0
 
-_OURS = f"""locktype = 'advisory' AND classid = {_CLASS_ID} AND objid = {_OBJECT_ID} AND objsubid = 1 AND granted
-    AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())"""
+_OURS = f"locktype = 'advisory' AND classid = {_CLASS_ID} AND objid = {_OBJECT_ID} AND objsubid = 1 AND granted"
 
 
 def acquire(session: Session, *, wait_s: float, on_wait: Callable[[str], None]) -> None:
@@ -64,7 +63,8 @@ def holder(session: Session) -> str:
     rows = session.query(
         f"""SELECT a.pid, a.usename, a.application_name, a.state,
                 EXTRACT(epoch FROM pg_catalog.clock_timestamp() - a.backend_start)::int
-            FROM pg_catalog.pg_locks AS l JOIN pg_catalog.pg_stat_activity AS a USING (pid) WHERE {_OURS}"""
+            FROM pg_catalog.pg_locks AS l JOIN pg_catalog.pg_stat_activity AS a USING (pid)
+            WHERE {_OURS} AND l.database = a.datid AND a.datname = pg_catalog.current_database()"""
     )
     return describe(*rows[0]) if rows else "a session that has just ended"
 

@@ -6,29 +6,44 @@ from pathlib import Path
 
 from dbmigration.api.reasons import Reason
 from dbmigration.errors import Place, Transient
-from dbmigration.migrations.checksum import read_text
+from dbmigration.migrations.checksum import read_text, text_checksum
 from dbmigration.migrations.model import MigrationFile, Script
-from dbmigration.migrations.script import read_statements
+from dbmigration.migrations.script import inspect, inspect_bytes, read_statements, read_statements_from
 from dbmigration.migrations.statements import CopyData, Kind, Shape, Statement
 from dbmigration.postgres.batch import Piece, Sender
 from dbmigration.postgres.progress import Ticker
 
+_WHOLE_BYTES = 1024 * 1024
+"""Up to this size a script is read once and kept; a larger one is streamed, and so read several times."""
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A script that is about to run. `checksum` is what the plan was made with."""
+    """A script that is about to run. `checksum` is what the plan was made with; `text` None: too large to keep."""
 
     name: str
     path: Path
     checksum: str
     shape: Shape
+    text: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fed:
+    """What was handed over: how many statements, and the line where the last one began."""
+
+    statements: int
+    last_line: int
 
 
 def source_of(script: MigrationFile | Script, *, transaction: bool | None) -> Source:
-    """Reads the script once. Raises as `script.inspect` does."""
-    from dbmigration.migrations.script import inspect
-
-    return Source(script.name, script.path, script.checksum, inspect(script.path, transaction))
+    """Raises as `script.inspect` does, and Transient SOURCE_CHANGING."""
+    text = None
+    if script.path.stat().st_size <= _WHOLE_BYTES:
+        text = script.path.read_bytes()
+        _check(text_checksum(text, script.name), script.checksum, script.name)
+    shape = inspect(script.path, transaction) if text is None else inspect_bytes(text, transaction, name=script.name)
+    return Source(script.name, script.path, script.checksum, shape, text)
 
 
 def check_unchanged(source: Source) -> None:
@@ -36,13 +51,18 @@ def check_unchanged(source: Source) -> None:
 
     Called after the last statement was read and before COMMIT. Raises Transient SOURCE_CHANGING.
     """
-    if read_text(source.path, source.name).checksum != source.checksum:
-        raise Transient(Reason.SOURCE_CHANGING, "the file changed while it was read; nothing of it was kept", place=Place(source.name))
+    if source.text is None:
+        _check(read_text(source.path, source.name).checksum, source.checksum, source.name)
 
 
-def statements_with_data(path: Path) -> Iterator[tuple[Statement, Iterable[bytes]]]:
+def _check(found: str, planned: str, name: str) -> None:
+    if found != planned:
+        raise Transient(Reason.SOURCE_CHANGING, "the file is not the one that was planned: it was changed meanwhile", place=Place(name))
+
+
+def statements_with_data(source: Source) -> Iterator[tuple[Statement, Iterable[bytes]]]:
     """Each statement with the data of its COPY. What is not taken of the data is skipped."""
-    parts = iter(read_statements(path))
+    parts = iter(read_statements(source.path) if source.text is None else read_statements_from(source.text, name=source.name))
     following: Statement | None = None
 
     def data() -> Iterator[bytes]:
@@ -68,16 +88,18 @@ def statements_with_data(path: Path) -> Iterator[tuple[Statement, Iterable[bytes
             current = following
 
 
-def feed(sender: Sender, source: Source, ticker: Ticker | None, *, verifies: bool = False) -> int:
-    """Hand the script's statements to `sender`, without its own outer BEGIN and COMMIT. The number of statements."""
+def feed(sender: Sender, source: Source, ticker: Ticker | None, *, verifies: bool = False) -> Fed:
+    """Hand the script's statements to `sender`, without its own outer BEGIN and COMMIT."""
     bytes_done = 0
     count = 0
-    for statement, chunks in statements_with_data(source.path):
+    line = 1
+    for statement, chunks in statements_with_data(source):
         bytes_done += len(statement.sql)
         if source.shape.strip_outer and statement.kind in (Kind.BEGIN, Kind.COMMIT):
             continue
         count += 1
-        piece = Piece(statement.sql, source.name, statement.line, verifies)
+        line = statement.line
+        piece = Piece(statement.sql, source.name, line, verifies)
         if statement.kind is Kind.COPY_IN:
             sender.copy(piece, chunks)
             sent = True
@@ -86,5 +108,5 @@ def feed(sender: Sender, source: Source, ticker: Ticker | None, *, verifies: boo
         if statement.kind is Kind.SESSION and b"standard_conforming_strings" in statement.sql:
             sender.flush()  # a message is read as a whole, with the setting from before it
         if sent and ticker is not None:
-            ticker.at(statement.index, statement.line, bytes_done)
-    return count
+            ticker.at(statement.index, line, bytes_done)
+    return Fed(count, line)

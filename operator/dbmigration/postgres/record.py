@@ -17,38 +17,40 @@ AS_OURSELVES_HERE: tuple[str, ...] = (
 )
 """The same for one transaction: what the file set for its session comes back with COMMIT."""
 
-RESET_SESSION: tuple[str, ...] = (
+FIRE_DEFERRED = "SET CONSTRAINTS ALL IMMEDIATE"
+"""What COMMIT would check is checked now, with the file's own role and search_path."""
+
+FORGET_OBJECTS: tuple[str, ...] = (
     "CLOSE ALL",
-    *AS_OURSELVES,
     "DEALLOCATE ALL",
     "UNLISTEN *",
     "DISCARD PLANS",
     "DISCARD TEMP",
     "DISCARD SEQUENCES",
 )
-"""What DISCARD ALL does (manual, DISCARD), but for the advisory lock, which has to stay."""
+"""With AS_OURSELVES, what DISCARD ALL does (manual, DISCARD), but for the advisory lock, which has to stay."""
 
 TRANSACTION_MS = "(EXTRACT(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.transaction_timestamp()) * 1000)::bigint"
 
 
-def applied(table: HistoryTable, file: MigrationFile, *, actor: str, run_id: str, duration_ms: str, detail: Mapping[str, object]) -> str:
-    """History row, checksum and event in one statement, whose row is the duration. `duration_ms` is an SQL expression.
+def applied(
+    table: HistoryTable, file: MigrationFile, *, actor: str, run_id: str, duration_ms: str, detail: Mapping[str, object]
+) -> tuple[str, str, str]:
+    """History row, checksum and event; the only row that comes back is the duration. `duration_ms` is an SQL expression.
 
-    A file may write its own history row, and a table made by hand may lack the unique constraint: so no ON CONFLICT.
+    A file may write its own history row. ON CONFLICT names no columns there: a table made by hand may lack the unique constraint. Three
+    statements of one message cost the server half of what one with three WITH clauses does.
     """
-    history = qualified(table.schema, table.table)
     name = literal(file.name)
-    return f"""WITH duration AS (SELECT {duration_ms} AS ms),
-    history AS (
-        INSERT INTO {history} (migration_name) SELECT {name} WHERE NOT EXISTS (SELECT FROM {history} WHERE migration_name = {name})
-    ), checksum AS (
-        INSERT INTO {SCHEMA}.checksum (migration_name, algorithm, checksum, duration_ms)
-        SELECT {name}, {literal(CHECKSUM_ALGORITHM)}, {literal(file.checksum)}, ms FROM duration
+    return (
+        f"INSERT INTO {qualified(table.schema, table.table)} (migration_name) VALUES ({name}) ON CONFLICT DO NOTHING",
+        f"""INSERT INTO {SCHEMA}.checksum (migration_name, algorithm, checksum, duration_ms)
+        VALUES ({name}, {literal(CHECKSUM_ALGORITHM)}, {literal(file.checksum)}, {duration_ms})
         ON CONFLICT (migration_name) DO UPDATE SET algorithm = EXCLUDED.algorithm, checksum = EXCLUDED.checksum,
             duration_ms = EXCLUDED.duration_ms, recorded_at = EXCLUDED.recorded_at
-    ), event AS (
-        {event("applied", file, actor=actor, run_id=run_id, detail=detail)}
-    ) SELECT ms FROM duration"""
+        RETURNING duration_ms""",
+        event("applied", file, actor=actor, run_id=run_id, detail=detail),
+    )
 
 
 def event(kind: str, file: MigrationFile, *, actor: str, run_id: str, detail: Mapping[str, object]) -> str:

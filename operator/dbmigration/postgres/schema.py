@@ -31,7 +31,6 @@ CREATE_TABLES: tuple[str, ...] = (
         migration_name text,
         detail jsonb NOT NULL DEFAULT '{{}}'
     )""",
-    f"CREATE INDEX event_migration_name_id ON {SCHEMA}.event (migration_name, id)",
     # The statements of an unfinished file that runs outside one transaction: 'started' is an intent, written before a statement
     # that no transaction can hold together with its row.
     f"""CREATE TABLE {SCHEMA}.progress (

@@ -76,7 +76,8 @@ class StopRequest:
 class Session:
     """A connection in autocommit with everything that must be known about it. Made by `connect()`; not shared between threads.
 
-    `ready_for` is the history table whose place and shape were checked and that this session need not make any more.
+    `ready_for` is the history table whose place and shape were checked and that this session need not make any more. `used`: SQL of a file
+    ran, and what it left in the session was not cleared yet.
     """
 
     def __init__(self, connection: "psycopg.Connection[tuple[Any, ...]]", conninfo: ConnInfo, settings: Settings, server: Server) -> None:
@@ -86,6 +87,7 @@ class Session:
         self.server = server
         self.stop = StopRequest()
         self.lock_held = False
+        self.used = False
         self.ready_for: HistoryTable | None = None
         self._warnings: list[str] = []
         connection.add_notice_handler(self._keep_warning)
@@ -130,8 +132,9 @@ class Session:
         A connection that is gone needs neither. Raises as `query` does.
         """
         self.roll_back()
-        if self.connection.pgconn.transaction_status == TransactionStatus.IDLE:
-            self.query(";".join(record.RESET_SESSION))
+        if self.used and self.connection.pgconn.transaction_status == TransactionStatus.IDLE:
+            self.query(";".join((*record.AS_OURSELVES, *record.FORGET_OBJECTS)))
+            self.used = False
 
     def roll_back(self) -> None:
         """Out of a transaction, if the connection is in one and still lives."""

@@ -47,7 +47,7 @@ def apply_stepwise(task: Task, *, lock_timeout_ms: int, attempt: int) -> Ran:
     duration_ms = int((time.monotonic() - started) * 1000)
     detail = {"statements": statements, "attempt": attempt}
     sender.say(
-        record.applied(
+        *record.applied(
             task.table, task.file, actor=task.session.actor, run_id=task.run_id, duration_ms=f"{duration_ms}::bigint", detail=detail
         ),
         record.unstep(task.source.name),
@@ -79,6 +79,7 @@ def rollback_stepwise(task: Task, *, kind: str, lock_timeout_ms: int, attempt: i
 
 def _run_all(task: Task, lock_timeout_ms: int, attempt: int) -> int:
     session = task.session
+    session.used = True
     if session.ready_for != task.table:
         sender = Sender(session)
         sender.say("BEGIN", *record.AS_OURSELVES)
@@ -110,7 +111,7 @@ class _Steps:
         source = self._task.source
         bytes_done = 0
         last = 0
-        for statement, chunks in statements_with_data(source.path):
+        for statement, chunks in statements_with_data(source):
             last = statement.index
             bytes_done += len(statement.sql)
             if last <= self._progress.done:

@@ -42,11 +42,13 @@ def apply_in_transaction(task: Task, *, lock_timeout_ms: int, attempt: int) -> R
     Raises with the transaction still open: the caller ends it.
     """
     session = task.session
+    session.used = True
     rows = _Rows()
     sender = Sender(session, rows.look)
     sender.say(begin(task.source), f"SET LOCAL lock_timeout = {lock_timeout_ms}")
-    statements = feed(sender, task.source, task.ticker)
+    fed = feed(sender, task.source, task.ticker)
     check_unchanged(task.source)
+    sender.add(Piece(record.FIRE_DEFERRED.encode(), task.source.name, fed.last_line))
     if task.verify is not None:
         add_verify(sender, task.verify)
         sender.flush()
@@ -56,19 +58,21 @@ def apply_in_transaction(task: Task, *, lock_timeout_ms: int, attempt: int) -> R
         sender.flush()
         history.prepare(session, task.table)
     sender.say(
-        record.applied(
+        *record.applied(
             task.table,
             task.file,
             actor=session.actor,
             run_id=task.run_id,
             duration_ms=record.TRANSACTION_MS,
-            detail={"statements": statements, "attempt": attempt},
+            detail={"statements": fed.statements, "attempt": attempt},
         ),
         "COMMIT",
     )
-    sender.flush()
+    sender.settle()
+    sender.say(*record.FORGET_OBJECTS)
+    session.used = not sender.flush()
     session.ready_for = task.table
-    return Ran(rows.duration_ms, statements)
+    return Ran(rows.duration_ms, fed.statements)
 
 
 def rollback_in_transaction(task: Task, *, kind: str, lock_timeout_ms: int, attempt: int) -> Ran:
@@ -78,6 +82,7 @@ def rollback_in_transaction(task: Task, *, kind: str, lock_timeout_ms: int, atte
     is applied makes it again. Raises with the transaction still open.
     """
     session = task.session
+    session.used = True
     rows = _Rows()
     sender = Sender(session, rows.look)
     sender.say(begin(task.source), f"SET LOCAL lock_timeout = {lock_timeout_ms}")
@@ -91,11 +96,11 @@ def rollback_in_transaction(task: Task, *, kind: str, lock_timeout_ms: int, atte
     session.ready_for = None
     if task.table.schema != SCHEMA and history.made_by_us_and_empty(session, task.table):
         sender.say(f"DROP TABLE {qualified(task.table.schema, task.table.table)}")
-    statements = feed(sender, task.source, task.ticker)
+    fed = feed(sender, task.source, task.ticker)
     check_unchanged(task.source)
     sender.say(f"SELECT {record.TRANSACTION_MS}", "COMMIT")
     sender.flush()
-    return Ran(rows.duration_ms, statements)
+    return Ran(rows.duration_ms, fed.statements)
 
 
 class _Rows:

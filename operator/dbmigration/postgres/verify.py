@@ -82,6 +82,7 @@ def verify_file(session: Session, file: MigrationFile, execution: Execution) -> 
     source = verify_source(file.verify)
     verdict = Verdict()
     sender = Sender(session, lambda piece, rows: verdict.look(piece, rows) if piece.verifies else None)
+    session.used = True
     try:
         sender.say(begin(source), f"SET LOCAL lock_timeout = {execution.lock_timeout_ms}")
         feed(sender, source, None, verifies=True)
