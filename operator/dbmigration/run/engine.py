@@ -184,7 +184,8 @@ class Engine:
             self._say(Step.APPLY, f"applying {file.name}", file=file.name, done=index, total=total)
 
             def on_progress(at: "FileProgress", index: int = index) -> None:
-                self._say(Step.APPLY, _standing(at), file=at.file, done=index, total=total)
+                if at.statement or at.message:
+                    self._say(Step.APPLY, _standing(at), file=at.file, done=index, total=total)
 
             result.executed_sql = True
             result.working_on = file.name
@@ -209,7 +210,8 @@ class Engine:
             self._say(Step.ROLLBACK, f"rolling back {file.name}", file=file.name, done=index, total=total)
 
             def on_progress(at: "FileProgress", index: int = index) -> None:
-                self._say(Step.ROLLBACK, _standing(at), file=at.file, done=index, total=total)
+                if at.statement or at.message:
+                    self._say(Step.ROLLBACK, _standing(at), file=at.file, done=index, total=total)
 
             result.executed_sql = True
             result.working_on = file.name
