@@ -1,0 +1,21 @@
+"""`dbmigration new`: the next number's files from the house template."""
+
+import sys
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from dbmigration.cli import options as o
+from dbmigration.cli.exits import Exit
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="What it does, in snake_case: add_project_limits.")]
+
+
+def new(name: Name, directory: o.Directory = o.DIRECTORY) -> int:
+    """Write the next migration and its rollback script from the house template."""
+    from dbmigration.migrations.template import new_migration
+
+    for path in new_migration(directory, name, datetime.now(UTC)):
+        sys.stdout.write(f"{path}\n")
+    return Exit.OK

@@ -1,0 +1,124 @@
+"""The options that several commands share, and what their words mean."""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dbmigration.migrations.model import HistoryTable
+
+if TYPE_CHECKING:
+    from dbmigration.postgres.conninfo import ConnInfo
+    from dbmigration.run.options import BackupTarget
+
+PRODUCTION = "production"
+
+Dsn = Annotated[
+    str | None,
+    typer.Option(
+        "--dsn",
+        metavar="URI",
+        show_default=False,
+        help="The database, as URI or key=value words. Without it: DATABASE_URL, else the PG* variables. Other users of this machine "
+        "can see a password given here; DATABASE_URL, PGPASSWORD or a PGPASSFILE keep it out of the process list.",
+    ),
+]
+Directory = Annotated[Path, typer.Option("--dir", metavar="DIR", help="The folder of migrations.")]
+Environment = Annotated[
+    str | None,
+    typer.Option("--environment", "-e", metavar="NAME", help="Where this is: required when a file's header names an environment."),
+]
+History = Annotated[
+    str | None,
+    typer.Option("--history", metavar="SCHEMA.TABLE", help="The history table; default: what dbmigration.toml says.", show_default=False),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON report instead of lines and tables.")]
+ShowValues = Annotated[
+    bool, typer.Option("--show-values", help="Show PostgreSQL's DETAIL, HINT and CONTEXT of an error: they can hold row values.")
+]
+Target = Annotated[
+    str | None, typer.Option("--target", metavar="VERSION", help="The newest migration to apply; default: all.", show_default=False)
+]
+OutOfOrder = Annotated[bool, typer.Option("--out-of-order", help="Allow a file whose number is below the applied version.")]
+Reapply = Annotated[bool, typer.Option("--reapply", help="Take files that were rolled back by a person as pending again.")]
+BackupDir = Annotated[
+    Path | None,
+    typer.Option("--backup-dir", metavar="DIR", help="Back up into this folder first, if anything is to be done.", show_default=False),
+]
+NoBackup = Annotated[bool, typer.Option("--no-backup", help="Go on without a backup. In production this or --backup-dir is required.")]
+LockTimeout = Annotated[
+    str, typer.Option("--lock-timeout", metavar="TIME", help="How long one try of a statement waits for a table's lock; grows with tries.")
+]
+StatementTimeout = Annotated[str, typer.Option("--statement-timeout", metavar="TIME", help="How long a statement may run; 0: for ever.")]
+Wait = Annotated[str, typer.Option("--wait", metavar="TIME", help="How long to wait for another run on the same database to end.")]
+
+LOCK_TIMEOUT = "2s"
+STATEMENT_TIMEOUT = "0"
+WAIT = "60s"
+DIRECTORY = Path("migrations")
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|min|h)")
+_UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000, "min": 60_000, "h": 3_600_000}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Asked:
+    """What every command that talks to a database was given. No repr: `dsn` may hold a password."""
+
+    dsn: str | None
+    directory: Path
+    environment: str | None
+    history: HistoryTable | None
+    as_json: bool
+    show_values: bool
+
+    @property
+    def conninfo(self) -> "ConnInfo":
+        """Raises Usage."""
+        from dbmigration.postgres.conninfo import ConnInfo
+
+        return ConnInfo.from_dsn(self.dsn) if self.dsn else ConnInfo.from_environment(os.environ)
+
+
+def asked(dsn: str | None, directory: Path, environment: str | None, history: str | None, as_json: bool, show_values: bool) -> Asked:
+    """Raises typer.BadParameter."""
+    return Asked(dsn, directory, environment, read_history(history), as_json, show_values)
+
+
+def read_history(text: str | None) -> HistoryTable | None:
+    """ "platform.schema_migrations". Raises typer.BadParameter."""
+    if text is None:
+        return None
+    schema, dot, table = text.partition(".")
+    if not (schema and dot and table) or "." in table:
+        raise typer.BadParameter(f"{text!r} is not SCHEMA.TABLE, like platform.schema_migrations", param_hint="--history")
+    return HistoryTable(schema, table)
+
+
+def read_duration_ms(text: str, option: str) -> int:
+    """Milliseconds in "500ms", "2s", "5m" ("5min"), "1h" or "0". Raises typer.BadParameter."""
+    match = _DURATION.fullmatch(text.strip())
+    if match:
+        return round(float(match[1]) * _UNIT_MS[match[2]])
+    if text.strip() == "0":
+        return 0
+    raise typer.BadParameter(f"{text!r} is no time: give a number with its unit, like 500ms, 2s, 5m or 1h", param_hint=option)
+
+
+def read_backup(environment: str | None, directory: Path | None, no_backup: bool) -> "BackupTarget | None":
+    """Where to back up to; None: a person said not to, or it is no production. Raises typer.BadParameter."""
+    if directory is not None and no_backup:
+        raise typer.BadParameter("--backup-dir and --no-backup exclude each other", param_hint="--no-backup")
+    if directory is None:
+        if environment == PRODUCTION and not no_backup:
+            raise typer.BadParameter(
+                "in production either --backup-dir DIR or --no-backup has to be given: nothing is skipped silently",
+                param_hint="--backup-dir",
+            )
+        return None
+    from dbmigration.run.options import BackupTarget
+
+    return BackupTarget(directory)

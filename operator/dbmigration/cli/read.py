@@ -1,0 +1,140 @@
+"""The commands that change nothing: plan, status, verify."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dbmigration.api.reasons import Reason
+from dbmigration.api.states import State
+from dbmigration.cli import options as o
+from dbmigration.cli.exits import Exit, is_about_the_words
+from dbmigration.cli.tables import print_rows, rows_of
+
+if TYPE_CHECKING:
+    from dbmigration.errors import DbmigrationError
+    from dbmigration.migrations.model import MigrationFile
+    from dbmigration.run.engine import Engine
+    from dbmigration.run.result import RunResult
+
+OUT_OF_ORDER_ADVICE = {Reason.OUT_OF_ORDER: "give the file a higher number, or allow it with --out-of-order"}
+
+ExitCode = Annotated[bool, typer.Option("--exit-code", help="Exit with 4 when something is pending.")]
+
+
+def plan(
+    dsn: o.Dsn = None,
+    directory: o.Directory = o.DIRECTORY,
+    environment: o.Environment = None,
+    history: o.History = None,
+    target: o.Target = None,
+    out_of_order: o.OutOfOrder = False,
+    reapply: o.Reapply = False,
+    exit_code: ExitCode = False,
+    as_json: o.Json = False,
+    show_values: o.ShowValues = False,
+) -> int:
+    """Show what apply would do, and what would stop it. Changes nothing, takes no lock."""
+    from dbmigration.cli.work import work
+
+    asked = o.asked(dsn, directory, environment, history, as_json, show_values)
+    pending = False
+
+    def look(engine: "Engine") -> "RunResult":
+        nonlocal pending
+        result = engine.look()
+        pending = bool(result.pending())
+        return _read_to_the_end(result)
+
+    def show(result: "RunResult") -> None:
+        if result.plan is None:
+            return
+        waiting = result.plan.pending
+        print_rows(rows_of(result.migrations(), {} if result.error else {file.name: _shape(file) for file in waiting}))
+        for note in result.plan.notes:
+            sys.stdout.write(f"note: {note}\n")
+        if result.error is None:
+            sys.stdout.write(f"{len(waiting)} to apply; {_where(result)}.\n" if waiting else f"Nothing to do: {_where(result)}.\n")
+
+    status = work(asked, look, show, target=target, out_of_order=out_of_order, reapply=reapply, advice=OUT_OF_ORDER_ADVICE)
+    return Exit.PENDING if status == Exit.OK and exit_code and pending else status
+
+
+def status(
+    dsn: o.Dsn = None,
+    directory: o.Directory = o.DIRECTORY,
+    environment: o.Environment = None,
+    history: o.History = None,
+    as_json: o.Json = False,
+    show_values: o.ShowValues = False,
+) -> int:
+    """Show every migration: applied when, pending, skipped, rolled back. What would stop apply is said, and is no failure of status."""
+    from dbmigration.cli.work import work
+
+    def show(result: "RunResult") -> None:
+        if result.plan is None or result.server is None:
+            return
+        print_rows(rows_of(result.migrations()))
+        plan = result.plan
+        counts = {
+            "applied": plan.count(State.APPLIED, State.APPLIED_UNVERIFIED),
+            "pending": len(result.pending()),
+            "skipped": plan.count(State.SKIPPED),
+            "rolled back": plan.count(State.ROLLED_BACK),
+        }
+        shown = ", ".join(f"{number} {what}" for what, number in counts.items() if number or what in ("applied", "pending"))
+        sys.stdout.write(f"{result.server.database}, PostgreSQL {result.server.version}: {_where(result)}; {shown}.\n")
+
+    def shown_all_the_same(error: "DbmigrationError", result: "RunResult") -> bool:
+        return result.plan is not None and not is_about_the_words(error)
+
+    asked = o.asked(dsn, directory, environment, history, as_json, show_values)
+    return work(asked, lambda engine: engine.look(), show, forgive=shown_all_the_same)
+
+
+def verify(
+    dsn: o.Dsn = None,
+    directory: o.Directory = o.DIRECTORY,
+    environment: o.Environment = None,
+    history: o.History = None,
+    statement_timeout: o.StatementTimeout = o.STATEMENT_TIMEOUT,
+    as_json: o.Json = False,
+    show_values: o.ShowValues = False,
+) -> int:
+    """Run the verify script of the newest applied migration again. Whatever it does is rolled back."""
+    from dbmigration.cli.work import work
+    from dbmigration.postgres.settings import Execution
+
+    execution = Execution(statement_timeout_ms=o.read_duration_ms(statement_timeout, "--statement-timeout"))
+    asked = o.asked(dsn, directory, environment, history, as_json, show_values)
+    # What a person rolled back is no obstacle to looking at what is there.
+    return work(asked, lambda engine: engine.verify(), lambda _: None, execution=execution, reapply=True)
+
+
+def _read_to_the_end(result: "RunResult") -> "RunResult":
+    """What `apply` refuses before it does anything (a psql command, a quote that never ends), `plan` refuses too."""
+    from dbmigration.errors import DbmigrationError
+    from dbmigration.migrations.script import inspect
+
+    if result.plan is not None and result.error is None:
+        try:
+            for file in result.plan.pending:
+                inspect(file.path, file.header.transaction)
+                if file.verify is not None:
+                    inspect(file.verify.path, None)
+        except DbmigrationError as error:
+            result.error = error
+    return result
+
+
+def _shape(file: "MigrationFile") -> str:
+    from dbmigration.migrations.script import inspect
+
+    shape = inspect(file.path, file.header.transaction)
+    statements = f"{shape.statements} statement{'' if shape.statements == 1 else 's'}"
+    return f"{statements} in one transaction" if shape.transactional else f"{statements}, no transaction: {shape.why}"
+
+
+def _where(result: "RunResult") -> str:
+    version = result.version()
+    return f"the database is at version {version}" if version else "no migration is applied"

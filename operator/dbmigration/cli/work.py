@@ -1,0 +1,101 @@
+"""From a command's words to the engine and back: signals, display, result, exit status."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import FrameType
+
+from dbmigration.api.reasons import Reason
+from dbmigration.cli.exits import exit_of
+from dbmigration.cli.failure import print_failure
+from dbmigration.cli.live import display
+from dbmigration.cli.options import Asked
+from dbmigration.errors import DbmigrationError
+from dbmigration.postgres.settings import Execution
+from dbmigration.run.engine import Engine
+from dbmigration.run.options import BackupTarget, RunOptions
+from dbmigration.run.result import RunResult
+from dbmigration.run.stop import StopRequest
+
+
+class Interrupt:
+    """SIGINT and SIGTERM as a stop request: the transaction in hand is rolled back, and the result says what is applied.
+
+    A second signal ends the process at once. `number` is the signal that came, if one did.
+    """
+
+    def __init__(self) -> None:
+        self.stop = StopRequest()
+        self.number: int | None = None
+
+    @contextmanager
+    def handled(self) -> Iterator[StopRequest]:
+        before = {number: signal.signal(number, self._asked) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield self.stop
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _asked(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        self.number = number
+        signal.signal(number, signal.SIG_DFL)
+        # os.write: a handler may not enter a buffered stream that the program is just writing to.
+        os.write(2, b"stopping: what is being done now is rolled back (once more: end at once)\n")
+        self.stop.set()
+
+
+def work(
+    asked: Asked,
+    do: Callable[[Engine], RunResult],
+    show: Callable[[RunResult], None],
+    *,
+    execution: Execution | None = None,
+    target: str | None = None,
+    out_of_order: bool = False,
+    reapply: bool = False,
+    backup: BackupTarget | None = None,
+    lock_wait_s: float = 0.0,
+    advice: Mapping[Reason, str] | None = None,
+    forgive: Callable[[DbmigrationError, RunResult], bool] = lambda *_: False,
+) -> int:
+    """Let the engine `do` it, `show` the result (or print it as JSON), print what stopped it, and return the exit status.
+
+    `advice` says what to do next about a reason where this command knows better. `forgive` says of an error that the command did its part
+    all the same. Raises Usage for a bad connection string.
+    """
+    options = RunOptions(
+        directory=asked.directory,
+        run_id=f"cli-{os.urandom(4).hex()}",
+        environment=asked.environment,
+        target=target,
+        history=asked.history,
+        execution=execution or Execution(),
+        out_of_order=out_of_order,
+        backup=backup,
+        reapply_rolled_back=reapply,
+        lock_wait=lock_wait_s,
+    )
+    conninfo = asked.conninfo
+    interrupt = Interrupt()
+    with interrupt.handled() as stop, display(as_json=asked.as_json) as on_progress:
+        result = do(Engine(options, conninfo, on_progress, stop))
+    if asked.as_json:
+        print_json(result, asked.environment)
+    else:
+        show(result)
+        sys.stdout.flush()
+    if result.error is None:
+        return exit_of(None)
+    print_failure(result.error, result=result, directory=asked.directory, show_values=asked.show_values, advice=advice)
+    return exit_of(None) if forgive(result.error, result) else exit_of(result.error, interrupt.number)
+
+
+def print_json(result: RunResult, environment: str | None) -> None:
+    """The report of the run, as the operator gets it: docs/cli.md names the fields."""
+    from dbmigration.run.reporting import build_report
+
+    sys.stdout.write(build_report(result, environment=environment).to_json() + "\n")
