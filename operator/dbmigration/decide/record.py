@@ -110,7 +110,7 @@ def _finished(observed: Observed, run: RunStatus, result: Result, now: datetime)
     reason, message, next_retry = result.reason, result.message, None
     if result.transient and result.counted and counted >= retry.limit:
         reason = Reason.RETRY_LIMIT_REACHED
-        message = f"{counted} attempts executed SQL and failed, the last with {result.reason}: {message}"
+        message = f"{counted} attempts failed with SQL begun, the last with {result.reason}: {message}"
     elif result.transient:
         next_retry = now + backoff(retry, failures)
     place = f"{failure.file}:{failure.line}: " if failure and failure.file and failure.line else ""

@@ -1,0 +1,517 @@
+"""The rules of decide/, one row each and more, as promises: what is observed, which rule decides, what Ready then says."""
+
+from datetime import timedelta
+
+import pytest
+
+from dbmigration.api.conditions import ConditionType, find
+from dbmigration.api.reasons import Reason
+from dbmigration.api.report import Outcome
+from dbmigration.api.spec import Spec
+from dbmigration.api.status import ProgressStatus, RunStatus, Status
+from dbmigration.decide import keys
+from dbmigration.decide.decision import Decision
+from dbmigration.decide.observed import Blocked, InvalidSource, JobSeen, MissingSource, Observed, PodSeen, PodState, Progress
+from dbmigration.decide.rules import JOBS_KEPT, RULES, decide, start_refused
+from tests.unit.observing import (
+    DIGEST,
+    NOW,
+    RUNNER,
+    SPEC,
+    ended,
+    failed,
+    failure_report,
+    files,
+    job,
+    key_of,
+    report,
+    run,
+    seen,
+    spec,
+    succeeded,
+    waiting,
+)
+
+SUSPENDED = spec(suspend=True)
+OTHER_TARGET = spec(target="003")
+MORE_MEMORY = spec(job={"resources": {"limits": {"memory": "1Gi"}}})
+MISSING = MissingSource(("files",))
+UNSCHEDULABLE = PodSeen(PodState.WAITING, blocked=Blocked(Reason.UNSCHEDULABLE, "0/1 nodes are available"))
+WAITING_POD = PodSeen(PodState.WAITING)
+
+
+def status(the_run: RunStatus | None, **changes: object) -> Status:
+    return Status(run=the_run).model_copy(update=changes)
+
+
+def ready(decision: Decision) -> tuple[str, str, str]:
+    """Status and reason of Ready, and which of Reconciling and Stalled is there."""
+    conditions = decision.status.conditions
+    found = find(conditions, ConditionType.READY)
+    assert found is not None
+    work = [c.type for c in conditions if c.type in (ConditionType.RECONCILING, ConditionType.STALLED)]
+    return found.status, found.reason, "".join(work)
+
+
+RECONCILING, STALLED, NEITHER = "Reconciling", "Stalled", ""
+
+TABLE = [
+    # A result comes before everything else.
+    ("success", seen(status=status(run()), jobs=(ended(report()),)), "run_finished", ("True", "UpToDate", NEITHER)),
+    (
+        "success while suspended",
+        seen(spec=SUSPENDED, status=status(run()), jobs=(ended(report()),)),
+        "run_finished",
+        ("True", "UpToDate", NEITHER),
+    ),
+    (
+        "success and the source is gone",
+        seen(source=MISSING, status=status(run()), jobs=(ended(report()),)),
+        "run_finished",
+        ("True", "UpToDate", NEITHER),
+    ),
+    ("success before status said Running", seen(jobs=(ended(report()),)), "run_finished", ("True", "UpToDate", NEITHER)),
+    (
+        "sql error",
+        seen(status=status(run()), jobs=(ended(failure_report(Reason.SQL_FAILED, transient=False, executed_sql=True)),)),
+        "run_finished",
+        ("False", "SqlFailed", STALLED),
+    ),
+    (
+        "edited file",
+        seen(status=status(run()), jobs=(ended(failure_report(Reason.CHECKSUM_MISMATCH, transient=False)),)),
+        "run_finished",
+        ("False", "ChecksumMismatch", STALLED),
+    ),
+    (
+        "secret missing",
+        seen(status=status(run()), jobs=(ended(failure_report(Reason.SECRET_MISSING, transient=True)),)),
+        "run_finished",
+        ("False", "SecretMissing", RECONCILING),
+    ),
+    (
+        "last counted attempt",
+        seen(
+            status=status(run(counted=4, failures=4)),
+            jobs=(ended(failure_report(Reason.LOCK_TIMEOUT, transient=True, executed_sql=True)),),
+        ),
+        "run_finished",
+        ("False", "RetryLimitReached", STALLED),
+    ),
+    (
+        "pod deleted",
+        seen(status=status(run()), jobs=(job(failed="BackoffLimitExceeded", pod=PodSeen(PodState.ABSENT)),)),
+        "run_finished",
+        ("False", "RunnerLost", RECONCILING),
+    ),
+    # A pod that cannot start is replaced when what it waits for has changed.
+    (
+        "unstarted, target changed",
+        seen(spec=OTHER_TARGET, status=status(run()), jobs=(job(pod=UNSCHEDULABLE),)),
+        "run_unstarted_outdated",
+        None,
+    ),
+    (
+        "unstarted, memory changed",
+        seen(spec=MORE_MEMORY, status=status(run()), jobs=(job(pod=UNSCHEDULABLE),)),
+        "run_unstarted_outdated",
+        None,
+    ),
+    ("unstarted, suspended", seen(spec=SUSPENDED, status=status(run()), jobs=(job(pod=WAITING_POD),)), "run_unstarted_outdated", None),
+    (
+        "unstarted, nothing changed",
+        seen(status=status(run()), jobs=(job(pod=WAITING_POD),)),
+        "run_active",
+        ("False", "Running", RECONCILING),
+    ),
+    # A running Job comes before whatever the spec says now.
+    ("running", seen(status=status(run()), jobs=(job(),)), "run_active", ("False", "Running", RECONCILING)),
+    ("running, found after a restart", seen(jobs=(job(),)), "run_active", ("False", "Running", RECONCILING)),
+    (
+        "running, spec changed",
+        seen(spec=OTHER_TARGET, generation=2, status=status(run()), jobs=(job(),)),
+        "run_active",
+        ("False", "Running", RECONCILING),
+    ),
+    ("running, suspended", seen(spec=SUSPENDED, status=status(run()), jobs=(job(),)), "run_active", ("False", "Running", RECONCILING)),
+    ("running, source gone", seen(source=MISSING, status=status(run()), jobs=(job(),)), "run_active", ("False", "Running", RECONCILING)),
+    ("unschedulable", seen(status=status(run()), jobs=(job(pod=UNSCHEDULABLE),)), "run_active", ("False", "Unschedulable", RECONCILING)),
+    (
+        "image pull",
+        seen(status=status(run()), jobs=(job(pod=PodSeen(PodState.WAITING, blocked=Blocked(Reason.IMAGE_PULL_FAILED, "not found"))),)),
+        "run_active",
+        ("False", "ImagePullFailed", RECONCILING),
+    ),
+    (
+        "no pod is admitted",
+        seen(status=status(run()), jobs=(job(pod=PodSeen(PodState.ABSENT, blocked=Blocked(Reason.ADMISSION_DENIED, "quota"))),)),
+        "run_active",
+        ("False", "AdmissionDenied", RECONCILING),
+    ),
+    ("job gone before its result", seen(status=status(run())), "run_vanished", ("False", "RunnerLost", RECONCILING)),
+    # The same question has its answer.
+    ("settled", seen(status=status(succeeded())), "settled", ("True", "UpToDate", NEITHER)),
+    (
+        "settled, job still there",
+        seen(status=status(succeeded()), jobs=(ended(report(), complete=True),)),
+        "settled",
+        ("True", "UpToDate", NEITHER),
+    ),
+    ("settled, suspended", seen(spec=SUSPENDED, generation=2, status=status(succeeded())), "settled", ("True", "UpToDate", NEITHER)),
+    ("settled, memory changed", seen(spec=MORE_MEMORY, generation=2, status=status(succeeded())), "settled", ("True", "UpToDate", NEITHER)),
+    ("failed for good", seen(status=status(failed())), "settled", ("False", "SqlFailed", STALLED)),
+    ("failed for good, suspended", seen(spec=SUSPENDED, status=status(failed())), "settled", ("False", "SqlFailed", STALLED)),
+    (
+        "budget exhausted",
+        seen(status=status(failed(Reason.RETRY_LIMIT_REACHED, counted=5))),
+        "settled",
+        ("False", "RetryLimitReached", STALLED),
+    ),
+    # What stands in the way of a run.
+    (
+        "spec invalid",
+        seen(spec=None, spec_error="spec.target: no", source=InvalidSource("")),
+        "spec_invalid",
+        ("False", "SpecInvalid", STALLED),
+    ),
+    ("suspended, never run", seen(spec=SUSPENDED), "suspended", ("False", "Suspended", NEITHER)),
+    ("suspended, source missing", seen(spec=SUSPENDED, source=MISSING), "suspended", ("False", "Suspended", NEITHER)),
+    (
+        "suspended, new file",
+        seen(spec=SUSPENDED, source=files("new"), status=status(succeeded())),
+        "suspended",
+        ("False", "Suspended", NEITHER),
+    ),
+    ("suspended between attempts", seen(spec=SUSPENDED, status=status(waiting())), "suspended", ("False", "Suspended", NEITHER)),
+    ("source missing", seen(source=MISSING), "source_missing", ("False", "SourceMissing", RECONCILING)),
+    (
+        "source missing after success",
+        seen(source=MISSING, status=status(succeeded())),
+        "source_missing",
+        ("False", "SourceMissing", RECONCILING),
+    ),
+    ("source invalid", seen(source=InvalidSource("001 twice")), "source_invalid", ("False", "SourceInvalid", STALLED)),
+    ("retry is not due", seen(status=status(waiting())), "retry_not_due", ("False", "DatabaseUnavailable", RECONCILING)),
+    # Nothing does.
+    ("never run", seen(), "run_due", ("False", "Running", RECONCILING)),
+    ("retry is due", seen(status=status(waiting(seconds=0))), "run_due", ("False", "Running", RECONCILING)),
+    ("retry is not due, new file", seen(source=files("new"), status=status(waiting())), "run_due", ("False", "Running", RECONCILING)),
+    (
+        "retry is not due, new limit",
+        seen(spec=spec(retry={"limit": 9}), status=status(waiting())),
+        "run_due",
+        ("False", "Running", RECONCILING),
+    ),
+    ("new file after success", seen(source=files("new"), status=status(succeeded())), "run_due", ("False", "Running", RECONCILING)),
+    ("mended file after failure", seen(source=files("new"), status=status(failed())), "run_due", ("False", "Running", RECONCILING)),
+    ("target changed after success", seen(spec=OTHER_TARGET, status=status(succeeded())), "run_due", ("False", "Running", RECONCILING)),
+    ("job knobs changed after failure", seen(spec=MORE_MEMORY, status=status(failed())), "run_due", ("False", "Running", RECONCILING)),
+    ("retry annotation after failure", seen(retry="1", status=status(failed())), "run_due", ("False", "Running", RECONCILING)),
+    (
+        "retry annotation after the budget",
+        seen(retry="1", status=status(failed(Reason.RETRY_LIMIT_REACHED, counted=5))),
+        "run_due",
+        ("False", "Running", RECONCILING),
+    ),
+]
+
+
+@pytest.mark.parametrize(("observed", "rule", "says"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE])
+def test_rule_and_reason(observed: Observed, rule: str, says: tuple[str, str, str] | None) -> None:
+    decision = decide(observed, NOW)
+    assert decision.rule == rule
+    if says is not None:
+        assert ready(decision) == says
+        assert decision.status.observed_generation == observed.generation
+
+
+def test_every_rule_has_a_row() -> None:
+    assert {row[2] for row in TABLE} | {"being_deleted"} == {rule.__name__ for rule in RULES}
+
+
+@pytest.mark.parametrize("observed", [row[1] for row in TABLE], ids=[row[0] for row in TABLE])
+def test_only_run_due_starts_a_run(observed: Observed) -> None:
+    decision = decide(observed, NOW)
+    assert (decision.start is not None) == (decision.rule == "run_due")
+
+
+@pytest.mark.parametrize("observed", [row[1] for row in TABLE], ids=[row[0] for row in TABLE])
+def test_deciding_again_on_the_same_facts_changes_nothing(observed: Observed) -> None:
+    """An idle operator writes nothing: what was decided is stable once it is written, and is announced once."""
+    first = decide(observed, NOW)
+    if first.start is not None or first.rule in ("run_finished", "run_unstarted_outdated", "run_vanished"):
+        return
+    again = decide(Observed(**{f: getattr(observed, f) for f in Observed.__slots__} | {"status": first.status}), NOW + timedelta(seconds=5))
+    assert again.status == first.status
+    assert again.announcements == ()
+
+
+def test_a_resource_that_is_being_deleted_is_left_alone() -> None:
+    decision = decide(seen(deleting=True, jobs=(job(),)), NOW)
+    assert decision == Decision("being_deleted", Status())
+
+
+def started(observed: Observed) -> Decision:
+    decision = decide(observed, NOW)
+    assert decision.start is not None
+    assert decision.status.run is not None
+    assert decision.status.run.job_name == decision.start.job_name
+    return decision
+
+
+def test_attempts_of_one_key_are_counted_on_and_a_new_key_begins_at_one() -> None:
+    retried = started(seen(status=status(waiting(seconds=0, attempt=3, failures=3, counted=2))))
+    assert retried.status.run
+    assert (retried.status.run.attempt, retried.status.run.failures, retried.status.run.counted) == (4, 3, 2)
+    renewed = started(seen(source=files("new"), status=status(waiting(seconds=0, attempt=3, failures=3, counted=2))))
+    assert renewed.status.run
+    assert (renewed.status.run.attempt, renewed.status.run.failures, renewed.status.run.counted) == (1, 0, 0)
+
+
+def test_retry_limit_raised_after_the_budget_gives_a_new_budget() -> None:
+    spent = failed(Reason.RETRY_LIMIT_REACHED, counted=5, failures=5, attempt=5)
+    decision = started(seen(spec=spec(retry={"limit": 9}), status=status(spent)))
+    assert decision.status.run
+    assert (decision.status.run.attempt, decision.status.run.counted) == (6, 0)
+
+
+def test_what_fails_before_sql_is_retried_for_ever_and_at_most_five_minutes_apart() -> None:
+    pauses = []
+    the_run = run()
+    for _ in range(12):
+        observed = seen(status=status(the_run), jobs=(ended(failure_report(Reason.DATABASE_UNAVAILABLE, transient=True)),))
+        after = decide(observed, NOW).status.run
+        assert after
+        assert after.next_retry_at
+        assert after.counted == 0
+        pauses.append((after.next_retry_at - NOW).total_seconds())
+        the_run = run(failures=after.failures, counted=after.counted)
+    assert pauses == [10, 20, 40, 80, 160, 300, 300, 300, 300, 300, 300, 300]
+
+
+@pytest.mark.parametrize(
+    ("the_job", "reason", "counted"),
+    [
+        (ended(failure_report(Reason.LOCK_TIMEOUT, transient=True, executed_sql=True)), Reason.LOCK_TIMEOUT, 1),
+        (ended(failure_report(Reason.LOCK_HELD, transient=True)), Reason.LOCK_HELD, 0),
+        (ended(report(outcome=Outcome.INTERRUPTED, reason=Reason.INTERRUPTED)), Reason.INTERRUPTED, 0),
+        (ended(None, pod=PodSeen(PodState.TERMINATED, exit_code=137, exit_reason="OOMKilled")), Reason.RUNNER_LOST, 1),
+        (ended(None, pod=PodSeen(PodState.TERMINATED, exit_code=1, exit_reason="Error")), Reason.RUNNER_LOST, 1),
+        (ended(None, pod=PodSeen(PodState.TERMINATED, exit_code=0, exit_reason="Completed")), Reason.RUNNER_LOST, 1),
+        (ended(None, pod=PodSeen(PodState.TERMINATED, exit_code=137, disrupted=True)), Reason.RUNNER_LOST, 0),
+        (job(failed="BackoffLimitExceeded", pod=PodSeen(PodState.ABSENT)), Reason.RUNNER_LOST, 0),
+        (job(failed="DeadlineExceeded", pod=PodSeen(PodState.ABSENT)), Reason.DEADLINE_EXCEEDED, 1),
+        (
+            ended(report(outcome=Outcome.INTERRUPTED, reason=Reason.INTERRUPTED, executed_sql=False), failed="DeadlineExceeded"),
+            Reason.DEADLINE_EXCEEDED,
+            0,
+        ),
+    ],
+)
+def test_only_attempts_that_may_have_executed_sql_by_their_own_doing_count(the_job: JobSeen, reason: Reason, counted: int) -> None:
+    after = decide(seen(status=status(run()), jobs=(the_job,)), NOW).status.run
+    assert after
+    assert after.next_retry_at
+    assert (after.reason, after.counted) == (reason, counted)
+
+
+def test_report_is_believed_before_the_jobs_condition() -> None:
+    """job-failed-once-then-succeeded: a sidecar's exit status fails the Job, the runner's report says success."""
+    decision = decide(seen(status=status(run()), jobs=(ended(report(), failed="BackoffLimitExceeded"),)), NOW)
+    assert ready(decision) == ("True", "UpToDate", NEITHER)
+
+
+def test_success_is_recorded_with_everything_the_report_proves() -> None:
+    after = decide(seen(status=status(run()), jobs=(ended(report()),)), NOW).status
+    assert (after.version, after.applied, after.pending, after.skipped) == ("004", 4, 0, 0)
+    assert after.backup
+    assert after.backup.sha256 == "ab" * 32
+    assert after.database
+    assert after.database.identity == "7/16384"
+    assert [m.name for m in after.migrations] == ["001_a.sql", "002_b.sql", "003_c.sql", "004_d.sql"]
+    assert [(r.outcome, r.from_, r.to) for r in after.runs] == [("Succeeded", None, "004")]
+    assert {c.type: (c.status, c.reason) for c in after.conditions} == {
+        "Ready": ("True", "UpToDate"),
+        "BackedUp": ("True", "BackupVerified"),
+        "Verified": ("True", "VerifyPassed"),
+    }
+
+
+def test_failure_before_the_database_was_seen_keeps_what_was_known() -> None:
+    known = decide(seen(status=status(run()), jobs=(ended(report()),)), NOW).status
+    blind = failure_report(Reason.SECRET_MISSING, transient=True, database=None, plan_hash=None, version=None, applied=0, migrations=())
+    after = decide(seen(source=files("b"), status=known.model_copy(update={"run": run()}), jobs=(ended(blind),)), NOW).status
+    assert (after.version, after.applied, len(after.migrations)) == ("004", 4, 4)
+    assert after.backup
+    assert find(after.conditions, "BackedUp")
+
+
+@pytest.mark.parametrize(
+    ("reported", "before", "says"),
+    [
+        ({"backup": None, "backup_reason": Reason.BACKUP_SKIPPED}, Status(), ("False", "BackupSkipped")),
+        ({"backup": None, "backup_reason": Reason.NOTHING_PENDING}, Status(), ("False", "NothingPending")),
+        ({"backup": None, "backup_reason": Reason.BACKUP_FAILED}, Status(), ("False", "BackupFailed")),
+    ],
+)
+def test_no_backup_always_has_an_explicit_reason(reported: dict[str, object], before: Status, says: tuple[str, str]) -> None:
+    after = decide(seen(status=before.model_copy(update={"run": run()}), jobs=(ended(report(**reported)),)), NOW).status
+    found = find(after.conditions, "BackedUp")
+    assert found
+    assert (found.status, found.reason) == says
+
+
+def test_nothing_pending_after_a_backed_up_change_keeps_backed_up_true() -> None:
+    first = decide(seen(status=status(run()), jobs=(ended(report()),)), NOW).status
+    nothing = report(backup=None, backup_reason=Reason.NOTHING_PENDING, applied_now=())
+    after = decide(seen(status=first.model_copy(update={"run": run()}), jobs=(ended(nothing),)), NOW).status
+    found = find(after.conditions, "BackedUp")
+    assert found
+    assert (found.status, found.reason) == ("True", "BackupVerified")
+
+
+def test_progress_is_written_at_most_every_ten_seconds() -> None:
+    moving = job(pod=PodSeen(PodState.RUNNING, progress=Progress("apply", file="002_b.sql", done=2, total=9)))
+    first = decide(seen(status=status(run()), jobs=(moving,)), NOW).status
+    assert first.progress == ProgressStatus(step="apply", file="002_b.sql", done=2, total=9, at=NOW)
+    moved = job(pod=PodSeen(PodState.RUNNING, progress=Progress("apply", file="002_b.sql", done=3, total=9)))
+    soon = decide(seen(status=first, jobs=(moved,)), NOW + timedelta(seconds=9)).status
+    assert soon == first
+    later = decide(seen(status=first, jobs=(moved,)), NOW + timedelta(seconds=10)).status
+    assert later.progress
+    assert later.progress.done == 3
+    done = decide(seen(status=later, jobs=(ended(report()),)), NOW + timedelta(seconds=11)).status
+    assert done.progress is None
+
+
+def test_request_says_what_the_spec_says() -> None:
+    asked = spec(
+        database={
+            "secretRef": {"name": "db", "key": "dsn"},
+            "tls": {"mode": "verify-ca", "caRef": {"configMap": {"name": "ca", "key": "root.pem"}}},
+        },
+        target="003",
+        history={"schema": "platform", "table": "schema_migrations"},
+        execution={"lockTimeout": "500ms", "statementTimeout": "1h30m", "lockRetries": 3, "outOfOrder": True},
+        backup={"policy": "Skip"},
+    )
+    decision = started(seen(spec=asked))
+    assert decision.start
+    request = decision.start.request
+    assert (request.run_id, request.attempt, request.source_digest) == (decision.start.job_name, 1, DIGEST)
+    assert (request.secret_keys.uri, request.tls_mode, request.ca_key) == ("dsn", "verify-ca", "root.pem")
+    assert (request.target, request.history_schema, request.history_table) == ("003", "platform", "schema_migrations")
+    assert (request.execution.lock_timeout_ms, request.execution.statement_timeout_ms) == (500, 5_400_000)
+    assert (request.execution.lock_retries, request.execution.out_of_order) == (3, True)
+    assert request.backup.required is False
+
+
+@pytest.mark.parametrize(
+    ("observed", "asks"),
+    [
+        (seen(retry="1"), False),
+        (seen(retry="1", status=status(failed(Reason.ROLLED_BACK))), True),
+        (seen(retry="1", source=files("b"), status=status(succeeded(), last_handled_retry="1")), False),
+        (seen(retry="2", status=status(succeeded(), last_handled_retry="1")), True),
+    ],
+)
+def test_a_new_retry_annotation_lifts_rolled_back_once(observed: Observed, asks: bool) -> None:
+    decision = started(observed)
+    assert decision.start
+    assert decision.start.request.reapply_rolled_back is asks
+
+
+def test_final_result_marks_the_retry_annotation_as_handled_and_a_transient_one_does_not() -> None:
+    good = decide(seen(retry="1", status=status(run()), jobs=(ended(report(), retry_value="1"),)), NOW).status
+    assert good.last_handled_retry == "1"
+    bad = failure_report(Reason.DATABASE_UNAVAILABLE, transient=True)
+    assert decide(seen(retry="1", status=status(run()), jobs=(ended(bad, retry_value="1"),)), NOW).status.last_handled_retry is None
+
+
+@pytest.mark.parametrize(
+    ("refused", "says"),
+    [
+        (Blocked(Reason.JOB_CONFLICT, "not ours"), ("False", "JobConflict", RECONCILING)),
+        (Blocked(Reason.ADMISSION_DENIED, "exceeded quota: jobs"), ("False", "AdmissionDenied", RECONCILING)),
+    ],
+)
+def test_refused_job_is_said_in_the_servers_words_and_leaves_no_run_behind(refused: Blocked, says: tuple[str, str, str]) -> None:
+    before = status(succeeded())
+    decision = start_refused(seen(source=files("new"), status=before), refused, NOW)
+    assert ready(decision) == says
+    assert decision.status.run == before.run
+    assert decision.again_after
+    found = find(decision.status.conditions, ConditionType.READY)
+    assert found
+    assert found.message == refused.message
+
+
+def test_old_finished_jobs_are_removed_only_after_their_result_is_stored() -> None:
+    jobs = tuple(
+        job(name=f"job-{number}", complete=True, created_at=NOW - timedelta(hours=9 - number), pod=PodSeen(PodState.ABSENT))
+        for number in range(6)
+    )
+    stored = decide(seen(status=status(succeeded(job_name="job-5")), jobs=jobs), NOW)
+    assert stored.remove_jobs == tuple(f"job-{number}" for number in range(6 - JOBS_KEPT))
+    not_stored = decide(seen(status=status(run(job_name="job-5")), jobs=jobs), NOW)
+    assert not_stored.rule == "run_finished"
+    assert not_stored.remove_jobs == ()
+
+
+def test_a_job_that_a_sidecar_keeps_alive_ends_with_its_runner() -> None:
+    """sidecar-injected: the result is stored at once, the Job is removed a minute later."""
+    kept_alive = ended(report())
+    first = decide(seen(status=status(run()), jobs=(kept_alive,)), NOW)
+    assert ready(first) == ("True", "UpToDate", NEITHER)
+    young = decide(seen(status=first.status, jobs=(kept_alive,)), NOW + timedelta(seconds=30))
+    assert young.remove_jobs == ()
+    assert young.again_after
+    assert young.again_after <= timedelta(minutes=1)
+    assert decide(seen(status=first.status, jobs=(kept_alive,)), NOW + timedelta(minutes=1)).remove_jobs == ("job-1",)
+
+
+def test_going_back_to_an_earlier_source_is_a_new_job_although_its_key_is_old() -> None:
+    first = started(seen())
+    assert first.start
+    done = succeeded(job_name="job-b", key=key_of(digest="b"))
+    back = started(seen(status=status(done)))
+    assert back.start
+    assert back.start.run_key == first.start.run_key
+    assert back.start.job_name != first.start.job_name
+
+
+def test_the_same_facts_name_the_same_job_after_a_crash() -> None:
+    """operator-killed-anywhere, between "Job made" and "status written"."""
+    assert started(seen()).start == started(seen()).start
+
+
+@pytest.mark.parametrize("name", ["a", "x" * 253, "with.dots.in.it", f"{'a' * 39}.b"])
+def test_job_names_fit_labels(name: str) -> None:
+    decision = started(seen(name=name))
+    assert decision.start
+    assert len(decision.start.job_name) <= 57
+    assert decision.start.job_name.replace("-", "").isalnum()
+
+
+def test_hashes_do_not_change_when_a_default_is_written_out() -> None:
+    """A later version that adds a field, or an API server that fills defaults in, must not run 5,000 finished resources again."""
+    written = spec(execution={"lockTimeout": "2s", "lockRetries": 10}, suspend=False, retry={"limit": 5})
+    assert key_of(written) == key_of()
+    assert keys.spec_hash(written) == keys.spec_hash(SPEC)
+    assert keys.pod_hash(written, key_of(), RUNNER) == keys.pod_hash(SPEC, key_of(), RUNNER)
+
+
+@pytest.mark.parametrize(
+    ("changed", "new_key"),
+    [
+        (spec(target="003"), True),
+        (spec(environment="staging"), True),
+        (spec(execution={"lockTimeout": "9s"}), True),
+        (spec(backup={"policy": "Skip"}), True),
+        (spec(suspend=True), False),
+        (spec(job={"labels": {"team": "a"}}), False),
+        (spec(source={"configMaps": [{"name": "files-5f7d"}]}), False),
+    ],
+)
+def test_only_what_matters_for_a_result_makes_a_new_run(changed: Spec, new_key: bool) -> None:
+    assert (key_of(changed) != key_of()) is new_key

@@ -1,0 +1,61 @@
+"""What a resource may say. The same rules stand in the CRD; these catch what an older CRD let through."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from dbmigration.api.durations import milliseconds
+from dbmigration.api.spec import BackupPolicy
+from tests.unit.observing import SPEC, spec
+
+
+def test_defaults_are_the_careful_ones() -> None:
+    assert SPEC.backup.policy is BackupPolicy.REQUIRED
+    assert (SPEC.execution.lock_timeout, SPEC.execution.lock_retries, SPEC.execution.out_of_order) == ("2s", 10, False)
+    assert (SPEC.retry.limit, SPEC.retry.backoff, SPEC.suspend, SPEC.target) == (5, "10s", False, None)
+    assert SPEC.job.active_deadline_seconds is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"backup": {}},
+        {"backup": {"policy": "Required"}},
+        {"backup": {"policy": "Skip", "destination": {"persistentVolumeClaim": {"claimName": "x"}}}},
+        {"backup": {"policy": "Maybe"}},
+        {"source": {"configMaps": []}},
+        {"source": {}},
+        {"environment": ""},
+        {"environment": "two words"},
+        {"history": {"schema": "platform"}},
+        {"history": {"table": "schema_migrations"}},
+        {"history": {"schema": "a-b", "table": "t"}},
+        {"execution": {"lockTimeout": "2 seconds"}},
+        {"execution": {"lockTimeout": ""}},
+        {"execution": {"lockRetries": -1}},
+        {"retry": {"limit": 0}},
+        {"database": {"secretRef": {}}},
+        {"database": {"secretRef": {"name": "a"}, "tls": {"caRef": {}}}},
+        {"database": {"secretRef": {"name": "a"}, "tls": {"caRef": {"secret": {"name": "a"}, "configMap": {"name": "b"}}}}},
+        {"database": {"secretRef": {"name": "a"}, "tls": {"mode": "maybe"}}},
+        {"job": {"activeDeadlineSeconds": 0}},
+        {"window": {"schedule": "0 2 * * 6"}},
+    ],
+)
+def test_what_makes_no_sense_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        spec(**changes)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("0s", 0), ("500ms", 500), ("2s", 2000), ("1m30s", 90_000), ("1h", 3_600_000), ("1h1m1s1ms", 3_661_001)]
+)
+def test_durations(text: str, value: int) -> None:
+    assert milliseconds(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "2", "s", "-1s", "1.5s", "2 s", "1d", "2S", "2s\n"])
+def test_what_is_no_duration_is_named(text: str) -> None:
+    with pytest.raises(ValueError, match="is no duration"):
+        milliseconds(text)
