@@ -24,39 +24,44 @@ RUN python3 -c 'import compileall, pathlib, sysconfig; \
     pathlib.Path(stdlib, "__pycache__").exists() or compileall.compile_dir(stdlib, quiet=2, workers=0, \
         invalidation_mode=__import__("py_compile").PycInvalidationMode.UNCHECKED_HASH)'
 
-# --- dependencies: exactly the locked ones, in a virtual environment without pip ----------------------------------------
-FROM system AS dependencies
-COPY requirements/runtime.txt requirements/build.txt /build/requirements/
+# --- tools: what installs packages; in no layer of the image ------------------------------------------------------------
+FROM system AS tools
+COPY requirements/build.txt /requirements/build.txt
 # A pip.conf may be given as a secret (an index or certificate authority of one's own); it stays in no layer.
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
+    python3 -m venv /tools \
+    && /tools/bin/python -m pip install --quiet --no-cache-dir --require-hashes --requirement /requirements/build.txt
+
+# --- dependencies: exactly the locked ones, compiled, in a virtual environment without pip ------------------------------
+FROM system AS dependencies
+COPY requirements/runtime.txt /opt/venv/requirements.txt
+RUN --mount=type=bind,from=tools,source=/tools,target=/mnt/tools \
+    --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     set -eu; \
-    export PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore; \
-    python3 -m venv /build/tools; \
-    /build/tools/bin/pip install --quiet --require-hashes --requirement /build/requirements/build.txt; \
     python3 -m venv --without-pip /opt/venv; \
-    /build/tools/bin/pip --python /opt/venv/bin/python install --quiet --no-compile --only-binary=:all: --require-hashes \
-        --requirement /build/requirements/runtime.txt; \
+    /mnt/tools/bin/python -m pip --python /opt/venv/bin/python install --quiet --disable-pip-version-check --root-user-action=ignore \
+        --no-cache-dir --no-compile --only-binary=:all: --require-hashes --requirement /opt/venv/requirements.txt; \
     find /opt/venv -type d -name tests -prune -exec rm -rf {} +; \
     rm -f /opt/venv/bin/[Aa]ctivate*; \
     /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib
 
 # --- package: our own code, laid out as it will lie in the image --------------------------------------------------------
-FROM dependencies AS package
-COPY pyproject.toml README.md LICENSE /build/source/
-COPY operator/dbmigration /build/source/operator/dbmigration
+FROM tools AS package
+COPY pyproject.toml README.md LICENSE /source/
+COPY operator/dbmigration /source/operator/dbmigration
 RUN set -eu; \
     export PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PIP_NO_INDEX=1 PIP_NO_DEPS=1; \
-    /build/tools/bin/pip wheel --quiet --no-build-isolation --wheel-dir /build/wheels /build/source; \
-    /build/tools/bin/pip --python /opt/venv/bin/python install --quiet --no-compile --root /build/package /build/wheels/*.whl; \
-    /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash -s /build/package -p / /build/package
+    python3 -m venv --without-pip /opt/venv; \
+    /tools/bin/python -m pip wheel --quiet --no-build-isolation --wheel-dir /wheels /source; \
+    /tools/bin/python -m pip --python /opt/venv/bin/python install --quiet --no-compile --no-warn-script-location --root /package /wheels/*.whl; \
+    python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash -s /package -p / /package
 
 # --- the image ----------------------------------------------------------------------------------------------------------
-FROM system
+FROM dependencies
 LABEL org.opencontainers.image.title="dbmigration-operator" \
       org.opencontainers.image.description="Kubernetes operator that backs up, migrates and proves PostgreSQL databases" \
       org.opencontainers.image.licenses="Apache-2.0"
-COPY --from=dependencies /opt/venv /opt/venv
-COPY --from=package /build/package/ /
+COPY --from=package /package/ /
 ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1

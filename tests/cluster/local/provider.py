@@ -140,7 +140,10 @@ class LocalCluster(Kubectl):
         return dict(json.loads(path.read_text())) if path.exists() else {}
 
     def _says(self, expected: str, *args: str) -> bool:
-        return self.kubectl(*args, "--ignore-not-found").strip() == expected
+        try:
+            return self.kubectl(*args, "--ignore-not-found").strip() == expected
+        except subprocess.CalledProcessError:
+            return False  # asked again until the deadline, which shows the logs
 
     def _sandbox(self) -> sandbox.Sandbox | None:
         return sandbox.Sandbox.load(self.state / "sandbox.json")

@@ -115,8 +115,6 @@ def destroy(state: Path) -> None:
     if Path("/sys/class/net", interface).exists():
         subprocess.run(["ip", "link", "delete", interface], check=False, capture_output=True)
     wait_until("the node's cgroups to empty", lambda: _remove_cgroups(cgroups(state)), seconds=30)
-    with contextlib.suppress(OSError):
-        CNI_RESULTS.rmdir()
     path.unlink(missing_ok=True)
 
 
@@ -145,6 +143,7 @@ def _link_networks(sandbox: Sandbox) -> None:
 
 
 def _lay_out_mounts(sandbox: Sandbox, state: Path) -> None:
+    # An empty directory stays on the machine: removing it would also undo the mounts of other nodes on it.
     CNI_RESULTS.mkdir(parents=True, exist_ok=True)
     (state / "varlog").mkdir(exist_ok=True)
     commands: list[list[str | Path]] = [
