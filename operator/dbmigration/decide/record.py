@@ -5,10 +5,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from dbmigration.api.conditions import Proof, Verdict, Work, clip, set_conditions
+from dbmigration.api.conditions import MESSAGE_LIMIT, Proof, Verdict, Work, clip, set_conditions
 from dbmigration.api.durations import milliseconds
 from dbmigration.api.reasons import Reason
-from dbmigration.api.report import Outcome, Report
+from dbmigration.api.report import Failure, Outcome, Report
 from dbmigration.api.spec import Retry
 from dbmigration.api.status import (
     MIGRATIONS_KEPT,
@@ -113,8 +113,6 @@ def _finished(observed: Observed, run: RunStatus, result: Result, now: datetime)
         message = f"{counted} attempts failed with SQL begun, the last with {result.reason}: {message}"
     elif result.transient:
         next_retry = now + backoff(retry, failures)
-    place = f"{failure.file}:{failure.line}: " if failure and failure.file and failure.line else ""
-    state = f" (SQLSTATE {failure.sqlstate})" if failure and failure.sqlstate and failure.sqlstate not in message else ""
     return RunStatus(
         **run.model_dump(include={"key", "spec_hash", "attempt", "job_name", "started_at"}),
         failures=failures,
@@ -123,11 +121,21 @@ def _finished(observed: Observed, run: RunStatus, result: Result, now: datetime)
         next_retry_at=next_retry,
         outcome=result.outcome,
         reason=reason,
-        message=clip(message if place and message.startswith(place.rstrip(": ")) else f"{place}{message}", 980) + state,
+        message=_placed(message, failure),
         file=failure.file if failure else None,
         line=failure.line if failure else None,
         sqlstate=failure.sqlstate if failure else None,
     )
+
+
+def _placed(message: str, failure: Failure | None) -> str:
+    """The message with file, line and SQLSTATE, where it does not name them itself."""
+    if failure is None:
+        return clip(message)
+    if failure.file and failure.file not in message:
+        message = f"{failure.file}{f':{failure.line}' if failure.line else ''}: {message}"
+    state = f" (SQLSTATE {failure.sqlstate})" if failure.sqlstate and failure.sqlstate not in message else ""
+    return clip(message, MESSAGE_LIMIT - len(state.encode())) + state
 
 
 def _database_state(status: Status, report: Report) -> dict[str, Any]:
