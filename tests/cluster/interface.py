@@ -1,5 +1,6 @@
 """What tests see of a cluster, whichever provider runs it: pytest-kind's KindCluster and a little more."""
 
+import subprocess
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,9 @@ class Cluster(Protocol):
 
         Raises `subprocess.CalledProcessError`.
         """
+
+    def start_kubectl(self, *args: str, stdin: int = ...) -> subprocess.Popen[str]:
+        """Start a kubectl that goes on by itself, such as a watch, with pipes on its output; the caller ends it."""
 
     def port_forward(
         self, service_or_pod_name: str, remote_port: int, *args: str, local_port: int | None = None, retries: int = 10

@@ -29,6 +29,12 @@ class Kubectl:
         options: dict[str, Any] = {"encoding": "utf-8", "env": self._environment(), **kwargs}
         return str(subprocess.check_output(self._command(*args), **options))
 
+    def start_kubectl(self, *args: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
+        """Start a kubectl that goes on by itself, such as a watch, with pipes on its output; the caller ends it."""
+        return subprocess.Popen(
+            self._command(*args), env=self._environment(), stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+
     def running(self) -> bool:
         """Whether the API server answers and says it is ready."""
         if not self.kubeconfig_path.exists():
