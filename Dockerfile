@@ -18,11 +18,9 @@ RUN set -eu; \
     useradd --uid 65532 --gid 65532 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin dbmigration; \
     rm -f /var/log/apt/* /var/log/dpkg.log /etc/passwd- /etc/group- /etc/shadow- /etc/gshadow-
 # Pods run with a read-only root file system, so what is not compiled here is compiled again at every start.
-# Debian's python3 is compiled already; the python images are not.
-RUN python3 -c 'import compileall, pathlib, sysconfig; \
-    stdlib = sysconfig.get_path("stdlib"); \
-    pathlib.Path(stdlib, "__pycache__").exists() or compileall.compile_dir(stdlib, quiet=2, workers=0, \
-        invalidation_mode=__import__("py_compile").PycInvalidationMode.UNCHECKED_HASH)'
+# Debian's python3 is compiled already, the python images are not; what is compiled is skipped.
+RUN python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash -x '/(tests?|site-packages|dist-packages)/' \
+    "$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
 
 # --- tools: what installs packages; in no layer of the image ------------------------------------------------------------
 FROM system AS tools
