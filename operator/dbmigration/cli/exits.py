@@ -32,5 +32,10 @@ def exit_of(error: DbmigrationError | None, signal_number: int | None = None) ->
 
 
 def is_about_the_words(error: DbmigrationError) -> bool:
-    """A missing or mistyped --environment. A file that names an unknown one has a place, and is no matter of the command line."""
-    return error.reason is Reason.ENVIRONMENT_REQUIRED or (error.reason is Reason.UNKNOWN_ENVIRONMENT and error.place.file is None)
+    """A folder that is not there, a missing or mistyped --environment.
+
+    A file that names an unknown environment has a place, and is no matter of the command line.
+    """
+    if error.reason is Reason.UNKNOWN_ENVIRONMENT:
+        return error.place.file is None
+    return error.reason in (Reason.ENVIRONMENT_REQUIRED, Reason.SOURCE_MISSING)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _NEXT = {
     Reason.ENVIRONMENT_REQUIRED: "say where this is with --environment NAME",
+    Reason.SOURCE_MISSING: "correct --dir",
     Reason.UNKNOWN_ENVIRONMENT: "correct --environment",
     Reason.ROLLED_BACK: "edit the file, or apply it again as it is with `dbmigration apply --reapply`",
     Reason.SQL_FAILED: "mend the file and run the same command again",
@@ -35,9 +36,10 @@ def print_failure(
     directory: Path | None = None,
     show_values: bool = False,
     advice: Mapping[Reason, str] | None = None,
+    word: str = "error",
 ) -> None:
     """Print it to stderr; red where stderr is a terminal that wants colours. `advice` wins over the general one."""
-    lines = failure_lines(error, result=result, directory=directory, show_values=show_values, advice=advice)
+    lines = failure_lines(error, result=result, directory=directory, show_values=show_values, advice=advice, word=word)
     print_error(next(lines))
     for line in lines:
         sys.stderr.write(f"  {line}\n")
@@ -59,13 +61,14 @@ def failure_lines(
     directory: Path | None = None,
     show_values: bool = False,
     advice: Mapping[Reason, str] | None = None,
+    word: str = "error",
 ) -> Iterator[str]:
     """The first line is `file:line: Reason (SQLSTATE): message`, as compilers write it; details follow."""
     place = error.place
     where = f"{_path(place.file, directory)}{'' if place.line is None else f':{place.line}'}: " if place.file else ""
     sqlstate = f" (SQLSTATE {place.sqlstate})" if place.sqlstate else ""
     what = "usage" if isinstance(error, Usage) else str(error.reason)
-    yield f"{where}error: {what}{sqlstate}: {error.message}"
+    yield f"{where}{word}: {what}{sqlstate}: {error.message}"
     if place.statement:
         yield f"statement: {place.statement}"
     if show_values and error.values:

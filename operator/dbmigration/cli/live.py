@@ -23,16 +23,16 @@ class Display(Protocol):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
 
 
-def display(*, as_json: bool) -> Display:
+def display(*, silent: bool) -> Display:
     """The one that suits where stdout goes."""
-    if as_json:
+    if silent:
         return Silent()
     return Bars() if sys.stdout.isatty() and sys.stderr.isatty() else Lines()
 
 
 class Silent:
     def __call__(self, progress: Progress) -> None:
-        """A JSON report says all of it at the end."""
+        """The result says all of it at the end."""
 
     def __enter__(self) -> Self:
         return self

@@ -12,7 +12,6 @@ from dbmigration.cli.exits import Exit, is_about_the_words
 from dbmigration.cli.tables import print_rows, rows_of
 
 if TYPE_CHECKING:
-    from dbmigration.errors import DbmigrationError
     from dbmigration.migrations.model import MigrationFile
     from dbmigration.run.engine import Engine
     from dbmigration.run.result import RunResult
@@ -47,7 +46,7 @@ def plan(
         return _read_to_the_end(result)
 
     def show(result: "RunResult") -> None:
-        if result.plan is None:
+        if not _has_a_picture(result) or result.plan is None:
             return
         waiting = result.plan.pending
         print_rows(rows_of(result.migrations(), {} if result.error else {file.name: _shape(file) for file in waiting}))
@@ -56,7 +55,7 @@ def plan(
         if result.error is None:
             sys.stdout.write(f"{len(waiting)} to apply; {_where(result)}.\n" if waiting else f"Nothing to do: {_where(result)}.\n")
 
-    status = work(asked, look, show, target=target, out_of_order=out_of_order, reapply=reapply, advice=OUT_OF_ORDER_ADVICE)
+    status = work(asked, look, show, quiet=True, target=target, out_of_order=out_of_order, reapply=reapply, advice=OUT_OF_ORDER_ADVICE)
     return Exit.PENDING if status == Exit.OK and exit_code and pending else status
 
 
@@ -72,7 +71,7 @@ def status(
     from dbmigration.cli.work import work
 
     def show(result: "RunResult") -> None:
-        if result.plan is None or result.server is None:
+        if not _has_a_picture(result) or result.plan is None or result.server is None:
             return
         print_rows(rows_of(result.migrations()))
         plan = result.plan
@@ -85,11 +84,8 @@ def status(
         shown = ", ".join(f"{number} {what}" for what, number in counts.items() if number or what in ("applied", "pending"))
         sys.stdout.write(f"{result.server.database}, PostgreSQL {result.server.version}: {_where(result)}; {shown}.\n")
 
-    def shown_all_the_same(error: "DbmigrationError", result: "RunResult") -> bool:
-        return result.plan is not None and not is_about_the_words(error)
-
     asked = o.asked(dsn, directory, environment, history, as_json, show_values)
-    return work(asked, lambda engine: engine.look(), show, forgive=shown_all_the_same)
+    return work(asked, lambda engine: engine.look(), show, quiet=True, forgive=lambda _, result: _has_a_picture(result))
 
 
 def verify(
@@ -109,6 +105,11 @@ def verify(
     asked = o.asked(dsn, directory, environment, history, as_json, show_values)
     # What a person rolled back is no obstacle to looking at what is there.
     return work(asked, lambda engine: engine.verify(), lambda _: None, execution=execution, reapply=True)
+
+
+def _has_a_picture(result: "RunResult") -> bool:
+    """Without the environment's name nobody knows what is skipped: the plan would mislead."""
+    return result.plan is not None and not (result.error is not None and is_about_the_words(result.error))
 
 
 def _read_to_the_end(result: "RunResult") -> "RunResult":
@@ -131,7 +132,8 @@ def _shape(file: "MigrationFile") -> str:
     from dbmigration.migrations.script import inspect
 
     shape = inspect(file.path, file.header.transaction)
-    statements = f"{shape.statements} statement{'' if shape.statements == 1 else 's'}"
+    count = shape.statements - (2 if shape.strip_outer else 0)  # the file's own BEGIN and COMMIT are taken off
+    statements = f"{count} statement{'' if count == 1 else 's'}"
     return f"{statements} in one transaction" if shape.transactional else f"{statements}, no transaction: {shape.why}"
 
 

@@ -59,13 +59,14 @@ def work(
     reapply: bool = False,
     backup: BackupTarget | None = None,
     lock_wait_s: float = 0.0,
+    quiet: bool = False,
     advice: Mapping[Reason, str] | None = None,
     forgive: Callable[[DbmigrationError, RunResult], bool] = lambda *_: False,
 ) -> int:
     """Let the engine `do` it, `show` the result (or print it as JSON), print what stopped it, and return the exit status.
 
-    `advice` says what to do next about a reason where this command knows better. `forgive` says of an error that the command did its part
-    all the same. Raises Usage for a bad connection string.
+    `quiet`: the result is all there is to say, as of a look that takes no time. `advice` says what to do next about a reason where this
+    command knows better. `forgive` says of an error that the command did its part all the same. Raises Usage for a bad connection string.
     """
     options = RunOptions(
         directory=asked.directory,
@@ -81,7 +82,7 @@ def work(
     )
     conninfo = asked.conninfo
     interrupt = Interrupt()
-    with interrupt.handled() as stop, display(as_json=asked.as_json) as on_progress:
+    with interrupt.handled() as stop, display(silent=asked.as_json or quiet) as on_progress:
         result = do(Engine(options, conninfo, on_progress, stop))
     if asked.as_json:
         print_json(result, asked.environment)
@@ -90,8 +91,17 @@ def work(
         sys.stdout.flush()
     if result.error is None:
         return exit_of(None)
-    print_failure(result.error, result=result, directory=asked.directory, show_values=asked.show_values, advice=advice)
-    return exit_of(None) if forgive(result.error, result) else exit_of(result.error, interrupt.number)
+    forgiven = forgive(result.error, result)
+    print_failure(
+        result.error,
+        # A plan that was only looked at leaves nothing undone.
+        result=result if result.executed_sql or result.backup_reason else None,
+        directory=asked.directory,
+        show_values=asked.show_values,
+        advice=advice,
+        word="apply would refuse" if forgiven else "error",
+    )
+    return exit_of(None) if forgiven else exit_of(result.error, interrupt.number)
 
 
 def print_json(result: RunResult, environment: str | None) -> None:

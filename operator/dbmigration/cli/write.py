@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from dbmigration.run.result import RunResult
     from dbmigration.run.rollback import Choose
 
-Number = Annotated[
-    str | None, typer.Argument(metavar="[NUMBER]", help="The migration to undo: the newest applied one.", show_default=False)
-]
+Number = Annotated[str | None, typer.Argument(metavar="NUMBER", help="The migration to undo: the newest applied one.", show_default=False)]
 To = Annotated[
     str | None, typer.Option("--to", metavar="VERSION", help="Undo every migration above this one; 000: all.", show_default=False)
 ]
