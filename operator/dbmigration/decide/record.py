@@ -88,7 +88,9 @@ def _recorded(observed: Observed, run: RunStatus, result: Result, retry_value: s
         backed_up=_backed_up(status, report) if report else None,
         verified=_verified(report) if report else None,
     )
-    return after.model_copy(update={"runs": _with_summary(status.runs, summary), "conditions": conditions}).fit()
+    return after.model_copy(
+        update={"runs": _with_summary(status.runs, summary, repeats=result.transient and not result.counted), "conditions": conditions}
+    ).fit()
 
 
 def verdict_of(run: RunStatus) -> Verdict:
@@ -185,10 +187,10 @@ def _verified(report: Report) -> Proof | None:
     return Proof(False, report.verify_reason, report.message)
 
 
-def _with_summary(runs: tuple[RunSummary, ...], summary: RunSummary) -> tuple[RunSummary, ...]:
-    """Newest first. A night of the same failure before any change is one line, or it would push the history out."""
-    if runs and runs[0].outcome == summary.outcome != Outcome.SUCCEEDED and runs[0].reason == summary.reason and runs[0].to == summary.to:
-        summary = summary.model_copy(update={"started_at": runs[0].started_at, "from_": runs[0].from_})
+def _with_summary(runs: tuple[RunSummary, ...], summary: RunSummary, *, repeats: bool) -> tuple[RunSummary, ...]:
+    """Newest first. A night of the same failure before any SQL (`repeats`) is one line, or it would push the history out."""
+    if repeats and runs and (runs[0].outcome, runs[0].reason, runs[0].backup_uri) == (summary.outcome, summary.reason, None):
+        summary = summary.model_copy(update={"started_at": runs[0].started_at})
         runs = runs[1:]
     return (summary, *runs)[:RUNS_KEPT]
 
