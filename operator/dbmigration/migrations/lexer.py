@@ -42,6 +42,7 @@ class Splitter:
         self._at = 0  # where the next statement, or the space before it, begins in the buffer
         self._counted = 0  # up to here in the buffer, newlines are in self._line
         self._line = 1
+        self._closed = 0  # behind the last dollar quote of this statement: an identifier reaches back no further
         self._ended = False
 
     def statements(self) -> Iterator[tuple[int, bytes, bytes]]:
@@ -109,6 +110,7 @@ class Splitter:
         self._ended = not more
         self._buffer = rest + more
         self._counted -= at
+        self._closed -= at
         self._at = 0
         return not self._ended
 
@@ -155,6 +157,7 @@ class Splitter:
             pass
         routine = _Routine() if word and word[0].lower() == b"create" else None
         at = end = self._at  # `end`: behind the last token that is no space or comment
+        self._closed = at
         opened = list[int]()  # the parentheses that are open, as offsets from the statement's beginning
         while True:
             run = (tokens.RUN if routine is None else tokens.WORDLESS_RUN).match(self._buffer, at)
@@ -207,11 +210,10 @@ class Splitter:
         buffer, ended = self._buffer, self._ended
         byte = buffer[at]
         if byte == _QUOTE:
-            string = tokens.E_STRING if tokens.E_PREFIX.search(buffer[max(at - 2, 0) : at]) else tokens.PLAIN_STRING
-            match = string.match(buffer, at)
-            if match and (ended or string is tokens.PLAIN_STRING or tokens.NO_SPACE.search(buffer, match.end())):
-                return match.end()
-            return self._cut_or_unclosed(at, "quote", "a '")
+            if tokens.E_PREFIX.search(buffer[max(at - 2, 0) : at]):
+                return self._e_string_end(at)
+            match = tokens.PLAIN_STRING.match(buffer, at)
+            return match.end() if match else self._cut_or_unclosed(at, "quote", "a '")
         if byte == _DOUBLE_QUOTE:
             return buffer.find(b'"', at + 1) + 1 or self._cut_or_unclosed(at, "quoted name", 'a "')
         if byte == _DOLLAR:
@@ -229,10 +231,22 @@ class Splitter:
             return _CUT if word.end() == len(buffer) and not ended else word.end()
         return at + 1
 
+    def _e_string_end(self, at: int) -> int:
+        """A string with backslash escapes, which another quote on a later line goes on with."""
+        match = tokens.E_STRING.match(self._buffer, at)
+        if match:
+            following = tokens.NO_SPACE.search(self._buffer, match.end())
+            if following is None:
+                return match.end() if self._ended else _CUT
+            lines = self._buffer[match.end() : following.start()]
+            if following[0] != b"'" or not tokens.LINE_END.search(lines):
+                return match.end()
+        return self._cut_or_unclosed(at, "quote", "a '")
+
     def _dollar_end(self, at: int) -> int:
         buffer = self._buffer
         begin = at
-        while begin > self._at and buffer[begin - 1] in _WORD_BYTES:
+        while begin > self._closed and buffer[begin - 1] in _WORD_BYTES:
             begin -= 1
         if begin < at and buffer[begin] not in _DIGITS and buffer[begin] != _DOLLAR:
             return at + 1  # a dollar inside an identifier
@@ -241,7 +255,8 @@ class Splitter:
             return _CUT if not self._ended and tokens.DOLLAR_BEGUN.match(buffer, at) else at + 1
         close = buffer.find(tag[0], tag.end())
         if close >= 0:
-            return close + len(tag[0])
+            self._closed = close + len(tag[0])
+            return self._closed
         return self._cut_or_unclosed(at, f"{tag[0].decode('utf-8', 'replace')} quote", "the same again")
 
     def _comment_end(self, at: int) -> int:
