@@ -24,13 +24,11 @@ _CANCEL_EVERY_S = 1.0
 _GIVE_UP_AFTER_S = 15.0
 """From the stop request on: what does not answer by then is cut off, and the server rolls back."""
 
-_ROWS_AT_A_TIME = 500
-
 _COMPLETE = frozenset({ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK, ExecStatus.EMPTY_QUERY})
-_ROWS = frozenset({ExecStatus.TUPLES_OK, ExecStatus.TUPLES_CHUNK, ExecStatus.SINGLE_TUPLE})
+_ROWS = frozenset({ExecStatus.TUPLES_OK, ExecStatus.SINGLE_TUPLE})
 
 OnRows = Callable[[int, PGresult], None]
-"""Gets the number (from 0) of the statement in its message, and some of its rows."""
+"""Gets the number (from 0) of the statement in its message, and one of its rows at a time; at the end a result without a row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +81,9 @@ class _Exchange:
 
     def _start(self, message: bytes) -> None:
         self._pgconn.send_query(message)
-        # A SELECT in a migration must not gather its rows in our memory.
-        if hasattr(self._pgconn, "set_chunked_rows_mode") and psycopg.pq.version() >= 170000:
-            self._pgconn.set_chunked_rows_mode(_ROWS_AT_A_TIME)
-        else:
-            self._pgconn.set_single_row_mode()
+        # A SELECT in a migration must not gather its rows in our memory. (Chunks of rows would be fewer results, but libpq 17 and 18 put
+        # the command tag on the last chunk or on the result after it, as it happens, and the tag is what is counted below.)
+        self._pgconn.set_single_row_mode()
         self._flush()
 
     def _feed(self, chunks: Iterable[bytes]) -> None:
