@@ -30,18 +30,21 @@ RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     python3 -m venv /tools \
     && /tools/bin/python -m pip install --quiet --no-cache-dir --require-hashes --requirement /requirements/build.txt
 
-# --- dependencies: exactly the locked ones, compiled, in a virtual environment without pip ------------------------------
-FROM system AS dependencies
+# --- environment: exactly the locked dependencies, compiled, in a virtual environment without pip -----------------------
+FROM tools AS environment
 COPY requirements/runtime.txt /opt/venv/requirements.txt
-RUN --mount=type=bind,from=tools,source=/tools,target=/mnt/tools \
-    --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
+RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     set -eu; \
     python3 -m venv --without-pip /opt/venv; \
-    /mnt/tools/bin/python -m pip --python /opt/venv/bin/python install --quiet --disable-pip-version-check --root-user-action=ignore \
+    /tools/bin/python -m pip --python /opt/venv/bin/python install --quiet --disable-pip-version-check --root-user-action=ignore \
         --no-cache-dir --no-compile --only-binary=:all: --require-hashes --requirement /opt/venv/requirements.txt; \
     find /opt/venv -type d -name tests -prune -exec rm -rf {} +; \
     rm -f /opt/venv/bin/[Aa]ctivate*; \
     /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib
+
+# --- dependencies: the environment without the tools. Copied, because buildah cannot mount a stage that comes from its cache -
+FROM system AS dependencies
+COPY --from=environment /opt/venv /opt/venv
 
 # --- package: our own code, laid out as it will lie in the image --------------------------------------------------------
 FROM tools AS package
