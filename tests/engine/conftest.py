@@ -1,6 +1,7 @@
 """A real PostgreSQL for the whole session, a fresh database for each test."""
 
 import itertools
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,10 +47,9 @@ class Database:
         self.server.run("psql", "-Xq", "-v", "ON_ERROR_STOP=1", "-f", str(path), database=self.name)
 
     def statements_of(self, application_name: str) -> str:
-        """What the server's log says that this application sent."""
-        return "".join(
-            line for line in self.server.log.read_text(errors="replace").splitlines(keepends=True) if f"[{application_name}] " in line
-        )
+        """What the server's log says that this application sent. Further lines of a statement begin with a tab."""
+        entries = re.split(r"\n(?!\t)", self.server.log.read_text(errors="replace"))
+        return "\n".join(entry for entry in entries if f"[{application_name}] LOG:  statement: " in entry)
 
 
 @pytest.fixture(scope="session")

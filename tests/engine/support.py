@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -58,29 +58,34 @@ def apply_pending(
     reapply_rolled_back: bool = False,
     run_id: str = "test-run",
     into: Applied | None = None,
+    on_progress: Callable[[FileProgress], None] = lambda _: None,
 ) -> Applied:
-    """Lock, plan and apply in `session`, as the engine does, and give the lock back. `into` has what was done even when it raises."""
+    """Lock, plan and apply in `session`, as the engine does, and give the lock back; after an error it stays until the session ends.
+
+    `into` has what was done even when it raises; `on_progress` is called as well.
+    """
     done = into or Applied()
     table = table_of(files)
+
+    def note(at: FileProgress) -> None:
+        done.progress.append(at)
+        on_progress(at)
+
     lock.acquire(session, wait_s=10, on_wait=lambda _: None)
-    try:
-        plan = make_plan(
-            files,
-            read_history(session, table),
-            environment=environment,
-            target=target,
-            out_of_order=False,
-            reapply_rolled_back=reapply_rolled_back,
-        )
-        for file in plan.pending:
-            lock.check(session)
-            result = apply_file(
-                session, file, table=table, execution=execution or Execution(), run_id=run_id, on_progress=done.progress.append
-            )
-            done.files.append(file.name)
-            done.results.append(result)
-    finally:
-        lock.release(session)
+    plan = make_plan(
+        files,
+        read_history(session, table),
+        environment=environment,
+        target=target,
+        out_of_order=False,
+        reapply_rolled_back=reapply_rolled_back,
+    )
+    for file in plan.pending:
+        lock.check(session)
+        result = apply_file(session, file, table=table, execution=execution or Execution(), run_id=run_id, on_progress=note)
+        done.files.append(file.name)
+        done.results.append(result)
+    lock.release(session)
     return done
 
 

@@ -16,7 +16,11 @@ _SET_LOCAL = re.compile(rb"SET\s+(LOCAL|TRANSACTION|CONSTRAINTS)\b", re.IGNORECA
 
 
 class StartOver(Exception):
-    """Nothing but settings and temporary objects was made, so the file begins again."""
+    """Nothing but settings and temporary objects was made, so the file begins again. `refusal` is for who finds that more was."""
+
+    def __init__(self, refusal: Permanent) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +74,13 @@ class Progress:
             return
         self._taken_up = True
         if self._temporary is not None:
-            if self._lasting:
-                raise Permanent(
-                    Reason.OUTCOME_UNKNOWN,
-                    f"statement {self._temporary.index} made a temporary object or a prepared statement that ended with its session, and "
-                    f"{self.done} statements are done: undo them by hand and delete the file's rows from {SCHEMA}.progress",
-                    place=Place(file, self._temporary.line),
-                )
-            raise StartOver
+            refusal = Permanent(
+                Reason.OUTCOME_UNKNOWN,
+                f"statement {self._temporary.index} made a temporary object or a prepared statement that ended with its session, and "
+                f"more is done: undo it by hand and delete the file's rows from {SCHEMA}.progress",
+                place=Place(file, self._temporary.line),
+            )
+            raise refusal if self._lasting else StartOver(refusal)
         sender.add(*self._replay)
         sender.flush()
 

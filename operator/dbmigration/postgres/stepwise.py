@@ -91,7 +91,10 @@ def _run_all(task: Task, lock_timeout_ms: int, attempt: int) -> int:
         progress = read_progress(session, task.source.name, same_session=attempt > 1)
         try:
             return _Steps(task, lock_timeout_ms, progress).run()
-        except StartOver:
+        except StartOver as lost:
+            intent = progress.intent
+            if intent is not None and (intent.noted is None or recover.settle(session, intent.noted) is not recover.Outcome.RUN_AGAIN):
+                raise lost.refusal from None
             session.query(record.unstep(task.source.name))
 
 

@@ -107,7 +107,14 @@ class _Exchange:
     def _finish(self, on_rows: OnRows | None) -> Answer:
         completed = 0
         error: ServerError | None = None
-        while (result := self._next()) is not None:
+        while True:
+            try:
+                result = self._next()
+            except psycopg.Error as lost:
+                # The server's last words may have come just before.
+                return Answer(completed, error or ServerError.from_exception(lost))
+            if result is None:
+                return Answer(completed, error)
             status = result.status
             if on_rows is not None and status in _ROWS:
                 on_rows(completed, result)
@@ -121,7 +128,6 @@ class _Exchange:
                 self._flush()
             elif status not in _ROWS:
                 error = error or _error_of(result)
-        return Answer(completed, error)
 
     def _next(self) -> PGresult | None:
         while self._pgconn.is_busy():
