@@ -60,7 +60,7 @@ STATEMENT_TIMEOUT = "0"
 WAIT = "60s"
 DIRECTORY = Path("migrations")
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|min|h)")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|min|h)", re.ASCII)
 _UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000, "min": 60_000, "h": 3_600_000}
 
 

@@ -166,11 +166,11 @@ class Confirmation:
 
 
 def _agrees(question: str) -> bool:
-    """Ctrl-C, Ctrl-D and an empty line are no."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Ctrl-D and an empty line are no. Ctrl-C ends the process here and now: nothing was begun, and the server frees the lock."""
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         return input(question).strip().lower() in ("y", "yes")
-    except (EOFError, KeyboardInterrupt):
+    except EOFError:
         sys.stdout.write("\n")
         return False
     finally:

@@ -1,0 +1,404 @@
+"""The command as a person and a script see it: one process, one real database, stdout, stderr and exit status."""
+
+import json
+import os
+import pty
+import select
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from dbmigration.api.report import Report
+from dbmigration.api.states import State
+from dbmigration.migrations.mask import mask_literals
+from dbmigration.postgres import lock
+from tests.engine.conftest import Database
+from tests.engine.server import PASSWORD, wait_until
+
+COMMAND = [sys.executable, "-m", "dbmigration.cli.main"]
+PLATFORM = Path(__file__).parents[2] / "migrations"
+WITHIN_S = 60
+
+
+@dataclass(frozen=True)
+class Ended:
+    status: int
+    out: str
+    err: str
+
+    def report(self) -> Report:
+        assert len(self.out.splitlines()) == 1, self.out
+        return Report.model_validate_json(self.out)
+
+
+def environment_of(database: Database) -> dict[str, str]:
+    return database.server.environment(database.name) | {"COLUMNS": "120"}
+
+
+def dbmigration(database: Database, *words: str, changes: dict[str, str] | None = None, cwd: Path | None = None) -> Ended:
+    done = subprocess.run(
+        [*COMMAND, *words],
+        env=environment_of(database) | (changes or {}),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=WITHIN_S,
+        check=False,
+        cwd=cwd,
+    )
+    assert PASSWORD not in done.stdout + done.stderr
+    assert "\x1b" not in done.stdout + done.stderr, "a pipe gets no escape sequences"
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three migrations, the last only in production; rollback scripts for the first two."""
+    made = tmp_path / "migrations"
+    made.mkdir()
+    for number, name in ((1, "one"), (2, "two")):
+        (made / f"00{number}_{name}.sql").write_text(f"BEGIN;\nCREATE TABLE {name} (id int PRIMARY KEY);\nCOMMIT;\n")
+        (made / f"rollback-00{number}.sql").write_text(f"DROP TABLE {name};\n")
+    (made / "verify-002.sql").write_text("SELECT count(*) = 0 FROM two;\n")
+    (made / "003_three.sql").write_text("-- Environment: production\nCREATE TABLE three (id int);\n")
+    return made
+
+
+def tables(database: Database) -> str:
+    return database.psql("SELECT string_agg(tablename, ' ' ORDER BY tablename) FROM pg_tables WHERE schemaname = 'public'")
+
+
+def staging(folder: Path) -> list[str]:
+    return ["--dir", str(folder), "--environment", "staging"]
+
+
+def test_apply_says_each_file_and_a_second_apply_has_nothing_to_do(database: Database, folder: Path) -> None:
+    first = dbmigration(database, "apply", *staging(folder))
+    assert first.status == 0, first.err
+    assert [line.split()[1].rstrip(":") for line in first.out.splitlines() if line.startswith("applied")] == ["001_one.sql", "002_two.sql"]
+    assert tables(database) == "one two"
+    second = dbmigration(database, "apply", *staging(folder))
+    assert (second.status, second.err) == (0, "")
+    assert not any(line.startswith("applied") for line in second.out.splitlines())
+
+
+def test_json_is_the_report_and_nothing_else(database: Database, folder: Path) -> None:
+    plan = dbmigration(database, "plan", *staging(folder), "--json")
+    assert plan.report().pending_names == ("001_one.sql", "002_two.sql")
+    applied = dbmigration(database, "apply", *staging(folder), "--json")
+    assert applied.report().applied_now == ("001_one.sql", "002_two.sql")
+    status = dbmigration(database, "status", *staging(folder), "--json").report()
+    assert [each.state for each in status.migrations] == [State.APPLIED, State.APPLIED, State.SKIPPED]
+    assert (plan.status, applied.status) == (0, 0)
+
+
+def test_plan_changes_nothing_shows_how_each_file_runs_and_can_exit_with_4(database: Database, folder: Path) -> None:
+    (folder / "002_two.sql").write_text("CREATE TABLE two (id int);\nCREATE INDEX CONCURRENTLY ON two (id);\n")
+    plan = dbmigration(database, "plan", *staging(folder), "--exit-code")
+    assert plan.status == 4
+    rows = [line.split(maxsplit=5) for line in plan.out.splitlines()[:3]]
+    assert [row[:3] for row in rows] == [
+        ["001", "001_one.sql", "Pending"],
+        ["002", "002_two.sql", "Pending"],
+        ["003", "003_three.sql", "Skipped"],
+    ]
+    assert rows[0][5] == "1 statement in one transaction"
+    assert "no transaction: line 2" in rows[1][5]
+    assert tables(database) == ""
+    assert database.psql("SELECT count(*) FROM pg_namespace WHERE nspname = 'dbmigration'") == "0"
+    assert dbmigration(database, "plan", *staging(folder)).status == 0
+
+
+def test_plan_refuses_what_apply_would_refuse_before_any_sql(database: Database, folder: Path) -> None:
+    (folder / "002_two.sql").write_text("SELECT 1;\n\\copy two from stdin\n")
+    for command in ("plan", "apply"):
+        ended = dbmigration(database, command, *staging(folder))
+        assert ended.status == 1
+        assert ended.err.startswith(f"{folder / '002_two.sql'}:2: error: MetaCommand")
+    assert tables(database) == ""
+
+
+@pytest.mark.parametrize("command", ["plan", "apply", "status", "verify"])
+def test_environment_is_required_when_a_header_names_one(database: Database, folder: Path, command: str) -> None:
+    for words in ([], ["--environment", "prod"]):
+        ended = dbmigration(database, command, "--dir", str(folder), *words)
+        assert ended.status == 2
+        assert "--environment" in ended.err
+        assert ended.out.count("Skipped") == 0
+    assert tables(database) == ""
+
+
+@pytest.mark.parametrize("command", [["apply"], ["rollback", "--to", "000", "--yes"]])
+def test_production_without_a_word_about_backup_is_refused_before_connecting(database: Database, folder: Path, command: list[str]) -> None:
+    nowhere = {"PGPORT": "1"}
+    ended = dbmigration(database, *command, "--dir", str(folder), "--environment", "production", changes=nowhere)
+    assert ended.status == 2
+    assert "--no-backup" in ended.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["apply", "--no-such-option"],
+        ["apply", "--lock-timeout", "2"],
+        ["apply", "--history", "schema_migrations"],
+        ["backup"],
+        ["backup", "--backup-dir", "x", "--check", "y"],
+        ["rollback", "--yes"],
+        ["rollback", "001", "--to", "000", "--yes"],
+        ["rollback", "001"],
+        ["apply", "--dir", "no-such-folder"],
+        ["status", "--dsn", "postgresql://u:secret@h:not a port/d"],
+        ["status", "--dsn", "mysql://h/d"],
+        ["nonsense"],
+        ["new", "Not Snake"],
+    ],
+)
+def test_wrong_words_exit_with_2_and_touch_nothing(database: Database, words: list[str], tmp_path: Path) -> None:
+    ended = dbmigration(database, *words, cwd=tmp_path)
+    assert ended.status == 2, ended.err
+    assert ended.err
+    assert "secret" not in ended.err
+    assert database.psql("SELECT count(*) FROM pg_namespace WHERE nspname = 'dbmigration'") == "0"
+
+
+def test_bad_sql_names_file_line_state_and_statement_and_hides_values(database: Database, folder: Path) -> None:
+    statement = "INSERT INTO one VALUES (1), (1 / 0 + length('geheim'));"
+    (folder / "002_two.sql").write_text(f"-- comment\n\n{statement}\n")
+    ended = dbmigration(database, "apply", *staging(folder))
+    assert ended.status == 1
+    lines = ended.err.splitlines()
+    assert lines[0].startswith(f"{folder / '002_two.sql'}:3: error: SqlFailed (SQLSTATE 22012)")
+    assert f"  statement: {mask_literals(statement)}" in lines
+    assert "  applied in this run: 001_one.sql" in lines
+    assert "  not applied: 002_two.sql" in lines
+    assert "geheim" not in ended.err + ended.out
+    failure = dbmigration(database, "apply", *staging(folder), "--json").report().failure
+    assert failure is not None
+    assert (failure.file, failure.line, failure.sqlstate) == ("002_two.sql", 3, "22012")
+
+
+def test_values_are_shown_only_with_show_values(database: Database, folder: Path) -> None:
+    (folder / "002_two.sql").write_text("INSERT INTO one VALUES (4711), (4711);\n")
+    hidden = dbmigration(database, "apply", *staging(folder))
+    assert "4711" not in hidden.err + hidden.out
+    shown = dbmigration(database, "apply", *staging(folder), "--show-values")
+    assert "(id)=(4711)" in shown.err
+    assert (hidden.status, shown.status) == (1, 1)
+
+
+def test_status_shows_an_edited_file_and_what_apply_would_say_of_it(database: Database, folder: Path) -> None:
+    dbmigration(database, "apply", *staging(folder))
+    with (folder / "001_one.sql").open("a") as file:
+        file.write("SELECT 2;\n")
+    status = dbmigration(database, "status", *staging(folder))
+    assert status.status == 0
+    assert [line.split()[2] for line in status.out.splitlines()[:3]] == ["Applied", "Applied", "Skipped"]
+    assert "ChecksumMismatch" in status.err
+    for command in ("plan", "apply"):
+        assert dbmigration(database, command, *staging(folder)).status == 1
+
+
+@pytest.mark.parametrize("changes", [{"PGPORT": "1"}, {"PGPASSWORD": "wrong"}, {"PGDATABASE": "no_such_database"}])
+def test_a_database_that_cannot_be_reached_exits_with_3(database: Database, folder: Path, changes: dict[str, str]) -> None:
+    ended = dbmigration(database, "apply", *staging(folder), changes=changes)
+    assert ended.status == 3
+    assert "next: " in ended.err
+
+
+def test_dsn_wins_over_database_url_which_wins_over_pg_variables(database: Database, folder: Path) -> None:
+    nowhere = {"PGPORT": "1", "DATABASE_URL": "postgresql://127.0.0.1:1/x"}
+    assert dbmigration(database, "status", *staging(folder), "--dsn", database.dsn, changes=nowhere).status == 0
+    assert dbmigration(database, "status", *staging(folder), changes={"PGPORT": "1", "DATABASE_URL": database.dsn}).status == 0
+    assert dbmigration(database, "status", *staging(folder), changes=nowhere).status == 3
+
+
+def test_another_run_on_the_database_is_named_and_wait_0_gives_up_at_once(database: Database, folder: Path) -> None:
+    with database.connect("dbmigration/the-other-run") as other:
+        lock.acquire(other, wait_s=0, on_wait=lambda _: None)
+        ended = dbmigration(database, "apply", *staging(folder), "--wait", "0")
+    assert ended.status == 3
+    assert "the-other-run" in ended.err
+    assert tables(database) == ""
+
+
+def test_backup_dir_gets_a_proven_dump_before_the_first_file(database: Database, folder: Path, tmp_path: Path) -> None:
+    words = ["--dir", str(folder), "--environment", "production", "--backup-dir", str(tmp_path / "b")]
+    report = dbmigration(database, "apply", *words, "--json").report()
+    (dump,) = (tmp_path / "b").glob("*.dump")
+    assert report.backup is not None
+    assert (report.backup.uri, report.backup.verified) == (dump.as_uri(), True)
+    assert dbmigration(database, "backup", "--check", str(dump)).status == 0
+    assert dbmigration(database, "apply", *words).status == 0
+    assert len(list((tmp_path / "b").glob("*.dump"))) == 1, "nothing to do: no backup"
+
+
+def test_a_backup_that_fails_keeps_every_migration_from_running(database: Database, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "in-the-way").write_text("a file")
+    ended = dbmigration(database, "apply", *staging(folder), "--backup-dir", str(tmp_path / "in-the-way"))
+    assert ended.status == 3
+    assert "BackupFailed" in ended.err
+    assert str(tmp_path / "in-the-way") in ended.err
+    assert tables(database) == ""
+
+
+def test_backup_takes_a_dump_and_check_catches_a_truncated_one(database: Database, tmp_path: Path) -> None:
+    assert dbmigration(database, "backup", "--backup-dir", str(tmp_path)).status == 0
+    (dump,) = tmp_path.glob("*.dump")
+    whole = dbmigration(database, "backup", "--check", str(dump), "--json")
+    assert (whole.status, json.loads(whole.out)["bytes"]) == (0, dump.stat().st_size)
+    os.truncate(dump, dump.stat().st_size // 2)
+    cut = dbmigration(database, "backup", "--check", str(dump))
+    assert cut.status == 1
+    assert cut.err.startswith(str(dump))
+
+
+def test_rollback_undoes_and_reapply_brings_back(database: Database, folder: Path) -> None:
+    dbmigration(database, "apply", *staging(folder))
+    assert dbmigration(database, "rollback", "001", "--yes", *staging(folder)).status == 1, "002 came after it"
+    assert tables(database) == "one two"
+    assert dbmigration(database, "rollback", "002", "--yes", *staging(folder)).status == 0
+    assert tables(database) == "one"
+    assert dbmigration(database, "rollback", "--to", "000", "--yes", *staging(folder)).status == 0
+    assert tables(database) == ""
+    refused = dbmigration(database, "apply", *staging(folder))
+    assert refused.status == 1
+    assert "--reapply" in refused.err
+    assert dbmigration(database, "apply", "--reapply", *staging(folder)).status == 0
+    assert tables(database) == "one two"
+
+
+def test_verify_runs_the_newest_files_script_again(database: Database, folder: Path) -> None:
+    dbmigration(database, "apply", *staging(folder))
+    assert dbmigration(database, "verify", *staging(folder)).status == 0
+    database.psql("INSERT INTO two VALUES (1)")
+    failed = dbmigration(database, "verify", *staging(folder))
+    assert failed.status == 1
+    assert "VerifyFailed" in failed.err
+
+
+def test_target_and_out_of_order(database: Database, folder: Path) -> None:
+    assert dbmigration(database, "apply", "--target", "001", *staging(folder)).status == 0
+    assert tables(database) == "one"
+    (folder / "002_two.sql").rename(folder / "004_four.sql")
+    (folder / "verify-002.sql").unlink()
+    (folder / "rollback-002.sql").unlink()
+    assert dbmigration(database, "apply", *staging(folder)).status == 0
+    (folder / "002_late.sql").write_text("CREATE TABLE late ();\n")
+    refused = dbmigration(database, "apply", *staging(folder))
+    assert refused.status == 1
+    assert "--out-of-order" in refused.err
+    assert dbmigration(database, "apply", "--out-of-order", *staging(folder)).status == 0
+    assert tables(database) == "late one two"
+
+
+def test_history_option_and_dbmigration_toml_name_the_table(database_factory: Callable[[], Database], folder: Path) -> None:
+    by_option, by_file = database_factory(), database_factory()
+    assert dbmigration(by_option, "apply", *staging(folder), "--history", "ops.done").status == 0
+    assert by_option.psql("SELECT count(*) FROM ops.done") == "2"
+    (folder / "dbmigration.toml").write_text('[history]\nschema = "audit"\ntable = "applied"\n')
+    assert dbmigration(by_file, "apply", *staging(folder)).status == 0
+    assert by_file.psql("SELECT count(*) FROM audit.applied") == "2"
+
+
+def test_new_writes_the_next_numbers_files_which_apply_and_roll_back(database: Database, tmp_path: Path) -> None:
+    shutil.copytree(PLATFORM, tmp_path / "migrations")
+    written = dbmigration(database, "new", "add_project_limits", cwd=tmp_path)
+    assert written.status == 0
+    assert written.out.split() == ["migrations/005_add_project_limits.sql", "migrations/rollback-005.sql"]
+    applied = dbmigration(database, "apply", "--environment", "development", cwd=tmp_path)
+    assert applied.status == 0, applied.err
+    assert database.psql("SELECT max(migration_name) FROM platform.schema_migrations") == "005_add_project_limits.sql"
+    assert dbmigration(database, "rollback", "005", "--yes", "-e", "development", cwd=tmp_path).status == 0
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_rolls_the_running_file_back_and_says_what_is_applied(
+    database: Database, folder: Path, number: signal.Signals, status: int
+) -> None:
+    (folder / "002_two.sql").write_text("CREATE TABLE two ();\nSELECT pg_sleep(600);\n")
+    with subprocess.Popen(
+        [*COMMAND, "apply", *staging(folder)],
+        env=environment_of(database),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        sleeping = (
+            "SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)%' AND state = 'active' AND wait_event = 'PgSleep'"
+        )
+        wait_until(lambda: database.psql(sleeping) == "t", "the file runs")
+        running.send_signal(number)
+        out, err = running.communicate(timeout=WITHIN_S)
+    assert running.returncode == status, err
+    assert tables(database) == "one"
+    assert "applied 001_one.sql" in out
+    assert "not applied: 002_two.sql" in err
+
+
+def on_a_terminal(database: Database, words: Sequence[str], answer: str = "", *, when: str = "") -> tuple[int, str]:
+    """Exit status and what a terminal showed; `answer` is typed once `when` has been shown."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execve(sys.executable, [*COMMAND, *words], environment_of(database) | {"TERM": "xterm-256color"})  # noqa: S606
+    shown = b""
+    try:
+        while select.select([terminal], [], [], WITHIN_S)[0]:
+            try:
+                data = os.read(terminal, 65536)
+            except OSError:  # Linux's way to say that nobody has the other end any more
+                break
+            if not data:
+                break
+            shown += data
+            if answer and when.encode() in shown:
+                os.write(terminal, answer.encode())
+                answer = ""
+    finally:
+        os.close(terminal)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode()
+
+
+def test_a_terminal_gets_a_table_a_bar_and_a_question(database: Database, folder: Path, tmp_path: Path) -> None:
+    status, shown = on_a_terminal(database, ["apply", *staging(folder), "--backup-dir", str(tmp_path / "b")])
+    assert status == 0
+    assert "━" in shown
+    status, shown = on_a_terminal(database, ["status", *staging(folder)])
+    assert status == 0
+    for header in ("Number", "Name", "State", "Applied at", "Duration", "Note"):
+        assert header in shown
+    status, shown = on_a_terminal(database, ["rollback", "002", *staging(folder)], "n\n", when="[y/N]")
+    assert (status, tables(database)) == (1, "one two")
+    assert "rollback-002.sql" in shown
+    status, _ = on_a_terminal(database, ["rollback", "002", *staging(folder)], "\x03", when="[y/N]")
+    assert (status, tables(database)) == (-signal.SIGINT, "one two")
+    status, _ = on_a_terminal(database, ["rollback", "002", *staging(folder)], "y\n", when="[y/N]")
+    assert (status, tables(database)) == (0, "one")
+
+
+def test_nothing_to_do_imports_neither_parser_nor_models_nor_tables(database: Database, folder: Path) -> None:
+    dbmigration(database, "apply", *staging(folder))
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", *COMMAND[1:], "apply", *staging(folder)],
+        env=environment_of(database),
+        capture_output=True,
+        text=True,
+        timeout=WITHIN_S,
+        check=True,
+    )
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+    assert {"psycopg", "typer"} <= imported
+    assert imported.isdisjoint({"postgast", "pydantic", "rich", "kubernetes", "kopf", "structlog"})
+
+
+def test_run_without_a_request_reports_why(database: Database) -> None:
+    ended = dbmigration(database, "run")
+    assert ended.status == 1
+    report = json.loads(ended.out.splitlines()[-1])["report"]
+    assert report["reason"] == "SpecInvalid"

@@ -1,0 +1,205 @@
+"""What the command line makes of words, errors and results, without a database."""
+
+import io
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import typer
+
+from dbmigration.api.reasons import Reason
+from dbmigration.api.states import State
+from dbmigration.cli.exits import Exit, exit_of
+from dbmigration.cli.failure import failure_lines, wants_colour
+from dbmigration.cli.live import Lines, Silent, display
+from dbmigration.cli.options import Asked, read_backup, read_duration_ms, read_history
+from dbmigration.cli.tables import print_rows, rows_of, show_ms
+from dbmigration.cli.write import Confirmation
+from dbmigration.errors import DbmigrationError, Permanent, Place, Transient, Usage
+from dbmigration.migrations.model import Header, History, HistoryTable, MigrationFile, MigrationSet, Plan, PlannedMigration, SetConfig
+from dbmigration.run.options import BackupTarget
+from dbmigration.run.progress import Progress, Step
+from dbmigration.run.result import Done, RunResult
+
+AT = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
+
+
+def file(version: str, name: str) -> MigrationFile:
+    return MigrationFile(int(version), version, f"{version}_{name}.sql", Path(f"{version}_{name}.sql"), "c", 1, Header())
+
+
+ONE, TWO, THREE = file("001", "one"), file("002", "two"), file("003", "three")
+PENDING = Plan(tuple(PlannedMigration(each.name, each.version, State.PENDING, each) for each in (ONE, TWO, THREE)), None, "hash")
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (None, Exit.OK),
+        (Permanent(Reason.SQL_FAILED, "x"), Exit.FAILED),
+        (Permanent(Reason.CHECKSUM_MISMATCH, "x"), Exit.FAILED),
+        (Usage(Reason.SPEC_INVALID, "x"), Exit.USAGE),
+        (Permanent(Reason.ENVIRONMENT_REQUIRED, "x", place=Place("004_x.sql", 7)), Exit.USAGE),
+        (Permanent(Reason.UNKNOWN_ENVIRONMENT, "x"), Exit.USAGE),
+        (Permanent(Reason.UNKNOWN_ENVIRONMENT, "x", place=Place("004_x.sql", 7)), Exit.FAILED),
+        (Transient(Reason.SOURCE_MISSING, "x"), Exit.USAGE),
+        (Transient(Reason.DATABASE_UNAVAILABLE, "x"), Exit.TRY_AGAIN),
+        (Transient(Reason.LOCK_HELD, "x"), Exit.TRY_AGAIN),
+        (Transient(Reason.BACKUP_FAILED, "x"), Exit.TRY_AGAIN),
+        (Permanent(Reason.BACKUP_FAILED, "x"), Exit.FAILED),
+    ],
+)
+def test_exit_status_says_who_has_to_act(error: DbmigrationError | None, status: Exit) -> None:
+    assert exit_of(error) == status
+
+
+def test_a_run_that_a_signal_ended_exits_as_shells_expect() -> None:
+    assert exit_of(Transient(Reason.INTERRUPTED, "x"), 15) == 143
+    assert exit_of(Transient(Reason.INTERRUPTED, "x"), 2) == 130
+    assert exit_of(Permanent(Reason.SQL_FAILED, "x"), 2) == Exit.FAILED
+
+
+@pytest.mark.parametrize(
+    ("text", "milliseconds"),
+    [("0", 0), ("500ms", 500), ("2s", 2000), ("1.5s", 1500), ("5m", 300_000), ("5min", 300_000), ("1h", 3_600_000)],
+)
+def test_times_have_units(text: str, milliseconds: int) -> None:
+    assert read_duration_ms(text, "--wait") == milliseconds
+
+
+@pytest.mark.parametrize("text", ["", "2", "-1s", "s", "2 days", "1e3s", "٣s"])
+def test_a_time_without_a_known_unit_is_refused(text: str) -> None:
+    with pytest.raises(typer.BadParameter):
+        read_duration_ms(text, "--wait")
+
+
+def test_history_is_schema_and_table() -> None:
+    assert read_history("platform.schema_migrations") == HistoryTable("platform", "schema_migrations")
+    assert read_history(None) is None
+    for text in ("schema_migrations", ".x", "x.", "a.b.c", ""):
+        with pytest.raises(typer.BadParameter):
+            read_history(text)
+
+
+def test_production_goes_on_only_with_a_backup_or_an_explicit_no() -> None:
+    with pytest.raises(typer.BadParameter):
+        read_backup("production", None, no_backup=False)
+    assert read_backup("production", None, no_backup=True) is None
+    assert read_backup("production", Path("b"), no_backup=False) == BackupTarget(Path("b"))
+    assert read_backup("staging", None, no_backup=False) is None
+    with pytest.raises(typer.BadParameter):
+        read_backup("staging", Path("b"), no_backup=True)
+
+
+def test_what_was_asked_never_shows_the_connection_string() -> None:
+    asked = Asked("postgresql://u:s3cr3t@h/d", Path("m"), None, None, as_json=False, show_values=False)
+    assert "s3cr3t" not in f"{asked!r} {asked}"
+
+
+def failed_midway(tmp_path: Path) -> tuple[RunResult, list[str]]:
+    (tmp_path / TWO.name).write_text("nonsense")
+    error = Permanent(
+        Reason.SQL_FAILED, "no such column", place=Place(TWO.name, 12, "42703", "UPDATE t SET c = '***'"), values="DETAIL: (secret)"
+    )
+    result = RunResult("r", AT, error=error, plan=PENDING, executed_sql=True, working_on=TWO.name)
+    result.applied.append(Done(ONE.name, AT, 5, 1, 1, transactional=True, verified=False))
+    return result, list(failure_lines(error, result=result, directory=tmp_path))
+
+
+def test_bad_sql_in_second_of_three_is_told_with_place_state_statement_and_standing(tmp_path: Path) -> None:
+    _, lines = failed_midway(tmp_path)
+    assert lines[0] == f"{tmp_path / TWO.name}:12: error: SqlFailed (SQLSTATE 42703): no such column"
+    assert "statement: UPDATE t SET c = '***'" in lines
+    assert f"applied in this run: {ONE.name}" in lines
+    assert f"not applied: {TWO.name}, {THREE.name}" in lines
+    assert any(line.startswith("next: ") for line in lines)
+
+
+def test_values_in_errors_are_shown_only_when_asked_for(tmp_path: Path) -> None:
+    result, lines = failed_midway(tmp_path)
+    assert not any("secret" in line for line in lines)
+    assert any("--show-values" in line for line in lines)
+    assert result.error is not None
+    assert "| DETAIL: (secret)" in list(failure_lines(result.error, result=result, show_values=True))
+
+
+def test_a_pipe_gets_one_aligned_line_a_migration_with_the_note_last(capsys: pytest.CaptureFixture[str]) -> None:
+    print_rows(
+        rows_of(
+            [
+                PlannedMigration(ONE.name, "001", State.APPLIED, ONE, AT, 61_000),
+                PlannedMigration("002_a_longer_name.sql", "002", State.PENDING, TWO, note="a note of words"),
+            ],
+            {"002_a_longer_name.sql": "3 statements"},
+        )
+    )
+    assert capsys.readouterr().out == (
+        "001  001_one.sql            Applied  2026-02-03T04:05:06Z  1m01s  -\n"
+        "002  002_a_longer_name.sql  Pending  -                     -      a note of words; 3 statements\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "shown"), [(0, "0ms"), (999, "999ms"), (1000, "1.0s"), (59_949, "59.9s"), (60_000, "1m00s"), (3_599_600, "60m00s")]
+)
+def test_durations_are_short(milliseconds: int, shown: str) -> None:
+    assert show_ms(milliseconds) == shown
+
+
+def test_a_pipe_hears_of_finished_work_and_of_waiting_only(capsys: pytest.CaptureFixture[str]) -> None:
+    show = display(silent=False)
+    assert isinstance(show, Lines)
+    with show:
+        show(Progress(Step.CONNECT, "connecting"))
+        show(Progress(Step.LOCK, "waiting for pid 7"))
+        show(Progress(Step.PLAN, "nothing is pending", finished=True))
+        show(Progress(Step.APPLY, "applying", file=ONE.name, done=0, total=1))
+        show(Progress(Step.APPLY, "applied", file=ONE.name, done=1, total=1, finished=True))
+    assert capsys.readouterr().out == "waiting for pid 7\napplied\n"
+    assert type(display(silent=True)) is Silent
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_colours_are_for_terminals_that_want_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    assert wants_colour(Terminal())
+    assert not wants_colour(io.StringIO())
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not wants_colour(Terminal())
+
+
+@pytest.mark.parametrize(("answer", "agreed"), [("y\n", True), ("YES\n", True), ("n\n", False), ("\n", False), ("", False)])
+def test_a_rollback_shows_what_it_undoes_and_takes_only_yes_for_yes(
+    answer: str, agreed: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(answer))
+    confirmation = Confirmation(lambda *_: (TWO, ONE), ask=True)
+    chosen = confirmation(MigrationSet(Path(), (ONE, TWO), SetConfig(), "d"), History())
+    assert chosen == ((TWO, ONE) if agreed else ())
+    assert confirmation.declined is not agreed
+    shown = capsys.readouterr().out
+    assert 0 < shown.index(TWO.name) < shown.index(ONE.name)
+
+
+def test_nobody_is_asked_with_yes_or_when_there_is_nothing_to_undo(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(_: str) -> str:
+        raise AssertionError("asked")
+
+    monkeypatch.setattr("builtins.input", nobody)
+    choices: list[tuple[Callable[..., tuple[MigrationFile, ...]], bool]] = [(lambda *_: (ONE,), False), (lambda *_: (), True)]
+    for choose, ask in choices:
+        confirmation = Confirmation(choose, ask=ask)
+        assert confirmation(MigrationSet(Path(), (ONE,), SetConfig(), "d"), History()) == choose()
+        assert not confirmation.declined
+
+
+def test_a_place_without_a_file_in_the_folder_keeps_its_own_name(tmp_path: Path) -> None:
+    error = Permanent(Reason.MISSING_FILES, "gone", place=Place("009_gone.sql"))
+    assert next(failure_lines(error, directory=tmp_path)) == "009_gone.sql: error: MissingFiles: gone"
