@@ -94,10 +94,10 @@ def read_history(session: Session, table: HistoryTable) -> History:
 
 _LOOK = f"""
 SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = %s),
-    (SELECT pg_catalog.array_agg(a.attname::text ORDER BY a.attnum)
+    (SELECT pg_catalog.array_remove(pg_catalog.array_agg(a.attname::text ORDER BY a.attnum), NULL)
         FROM pg_catalog.pg_class AS c
         JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-        JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+        LEFT JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
         WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'p', 'v', 'm', 'f')),
     EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = '{SCHEMA}'),
     (SELECT pg_catalog.count(*) = 4 FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace

@@ -1,0 +1,183 @@
+"""The history table and what stands beside it: adopted, refused, moved, missing, written as whoever."""
+
+from pathlib import Path
+
+import pytest
+
+from dbmigration.api.reasons import Reason
+from dbmigration.errors import DbmigrationError, Permanent, Transient
+from dbmigration.migrations.model import History, HistoryTable
+from dbmigration.postgres.apply import RolledBackBy, rollback_file
+from dbmigration.postgres.history import read_history
+from dbmigration.postgres.settings import Execution
+from tests.engine.conftest import Database
+from tests.engine.support import OUR_TABLE, applied_names, apply_all, apply_pending, dump_schema, history_of, roll_back, write_files
+
+ONE = {"001_one.sql": "CREATE TABLE one (id int);\n", "rollback-001.sql": "DROP TABLE one;\n"}
+TWO = {"002_two.sql": "CREATE TABLE two (id int);\n", "rollback-002.sql": "DROP TABLE two;\n"}
+
+
+def refused(database: Database, table: HistoryTable) -> DbmigrationError:
+    with pytest.raises(DbmigrationError) as caught, database.connect() as session:
+        read_history(session, table)
+    return caught.value
+
+
+def test_an_empty_database_has_an_empty_history_and_reading_it_writes_nothing(database: Database) -> None:
+    before = dump_schema(database, without=())
+    assert history_of(database) == History()
+    assert history_of(database, HistoryTable("nowhere", "x")) == History()
+    assert dump_schema(database, without=()) == before
+
+
+@pytest.mark.parametrize(
+    "columns",
+    ["version bigint PRIMARY KEY, dirty boolean NOT NULL", "version varchar PRIMARY KEY", "id int, migration_name text", "a int", ""],
+    ids=["golang-migrate", "rails-dbmate", "two-of-three", "some", "none"],
+)
+def test_foreign_schema_migrations_is_refused_and_never_altered(database: Database, tmp_path: Path, columns: str) -> None:
+    database.psql(f"CREATE TABLE public.schema_migrations ({columns}); ALTER TABLE public.schema_migrations OWNER TO platform_owner")
+    before = dump_schema(database, without=())
+    assert refused(database, HistoryTable("public", "schema_migrations")).reason is Reason.HISTORY_FOREIGN
+    files = write_files(tmp_path, ONE | {"dbmigration.toml": '[history]\nschema = "public"\ntable = "schema_migrations"\n'})
+    with pytest.raises(Permanent) as caught:
+        apply_all(database, files)
+    assert caught.value.reason is Reason.HISTORY_FOREIGN
+    assert dump_schema(database, without=()) == before
+
+
+def test_a_foreign_table_that_the_first_file_itself_makes_rolls_that_file_back(database: Database, tmp_path: Path) -> None:
+    text = "CREATE TABLE public.schema_migrations (version text PRIMARY KEY);\n"
+    files = write_files(tmp_path, {"001_one.sql": text, "dbmigration.toml": '[history]\nschema = "public"\ntable = "schema_migrations"\n'})
+    with pytest.raises(Permanent) as caught:
+        apply_all(database, files)
+    assert caught.value.reason is Reason.HISTORY_FOREIGN
+    assert database.psql("SELECT to_regclass('public.schema_migrations') IS NULL") == "t"
+
+
+def test_a_table_made_by_hand_without_its_constraints_and_with_another_owner_is_adopted(database: Database, tmp_path: Path) -> None:
+    database.psql(
+        "CREATE TABLE public.schema_migrations (applied_at timestamptz DEFAULT now(), migration_name text, id bigserial);"
+        "INSERT INTO public.schema_migrations (migration_name) VALUES ('001_one.sql'), ('001_one.sql');"
+        "GRANT SELECT, INSERT ON public.schema_migrations TO platform_owner;"
+        "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO platform_owner"
+    )
+    table = HistoryTable("public", "schema_migrations")
+    files = write_files(tmp_path, ONE | TWO | {"dbmigration.toml": '[history]\nschema = "public"\ntable = "schema_migrations"\n'})
+    assert [(row.name, row.checksum) for row in history_of(database, table).applied] == [("001_one.sql", None)]
+    assert apply_all(database, files).files == ["002_two.sql"]
+    assert [(row.name, row.checksum) for row in history_of(database, table).applied] == [
+        ("001_one.sql", None),
+        ("002_two.sql", files.files[1].checksum),
+    ]
+    assert database.psql("SELECT tableowner FROM pg_tables WHERE tablename = 'schema_migrations'") == "postgres"
+
+
+def test_another_place_is_refused_once_files_are_recorded(database: Database, tmp_path: Path) -> None:
+    apply_all(database, write_files(tmp_path, ONE))
+    assert refused(database, HistoryTable("public", "other")).reason is Reason.HISTORY_MOVED
+    assert database.psql("SELECT to_regclass('public.other') IS NULL") == "t"
+
+
+def test_a_history_that_vanished_is_not_taken_for_an_empty_database(database: Database, tmp_path: Path) -> None:
+    apply_all(database, write_files(tmp_path, ONE))
+    database.psql("DROP TABLE dbmigration.schema_migrations")
+    assert refused(database, OUR_TABLE).reason is Reason.HISTORY_MOVED
+
+
+def test_a_layout_of_a_newer_version_is_refused(database: Database, tmp_path: Path) -> None:
+    apply_all(database, write_files(tmp_path, ONE))
+    database.psql("UPDATE dbmigration.meta SET value = '999' WHERE key = 'layout'")
+    assert refused(database, OUR_TABLE).reason is Reason.HISTORY_FOREIGN
+
+
+def test_a_role_that_may_not_read_the_history_is_told_so(database: Database, tmp_path: Path) -> None:
+    apply_all(database, write_files(tmp_path, ONE))
+    database.psql("ALTER TABLE dbmigration.checksum OWNER TO postgres; REVOKE ALL ON dbmigration.checksum FROM platform_owner")
+    error = refused(database, OUR_TABLE)
+    assert (type(error), error.reason) == (Transient, Reason.PERMISSION_DENIED)
+
+
+@pytest.mark.parametrize("place", ['schema = "made", table = "h"', 'schema = "Odd \\" schema", table = "Odd table\'s"'])
+def test_the_history_schema_may_be_made_by_us(database: Database, tmp_path: Path, place: str) -> None:
+    files = write_files(tmp_path, ONE | {"dbmigration.toml": f"history = {{ {place} }}\n"})
+    apply_all(database, files)
+    table = files.config.history
+    assert table is not None
+    assert [row.name for row in history_of(database, table).applied] == ["001_one.sql"]
+    with database.connect() as session:
+        roll_back(session, files, "001_one.sql")
+    assert history_of(database, table).applied == ()
+
+
+@pytest.mark.parametrize("cascade", ["", " CASCADE"])
+def test_a_file_that_makes_the_schema_of_the_history_can_be_rolled_back_and_applied_again(
+    database: Database, tmp_path: Path, cascade: str
+) -> None:
+    files = write_files(
+        tmp_path,
+        {
+            "001_app.sql": "CREATE SCHEMA app;\n",
+            "rollback-001.sql": f"DROP SCHEMA app{cascade};\n",
+            "dbmigration.toml": '[history]\nschema = "app"\ntable = "h"\n',
+        },
+    )
+    with database.connect() as session:
+        for _ in range(2):
+            assert apply_pending(session, files, reapply_rolled_back=True).files == ["001_app.sql"]
+            roll_back(session, files, "001_app.sql")
+            assert database.psql("SELECT to_regnamespace('app') IS NULL") == "t"
+    assert database.psql("SELECT string_agg(kind, ' ' ORDER BY id) FROM dbmigration.event") == "applied rolled_back applied rolled_back"
+
+
+def test_a_rollback_that_fails_changes_nothing(database: Database, tmp_path: Path) -> None:
+    files = write_files(tmp_path, ONE | {"rollback-001.sql": "DROP TABLE one;\nDROP TABLE nothing;\n"})
+    apply_all(database, files)
+    with pytest.raises(Permanent) as caught, database.connect() as session:
+        roll_back(session, files, "001_one.sql")
+    assert (caught.value.reason, caught.value.place.file, caught.value.place.line) == (Reason.SQL_FAILED, "rollback-001.sql", 2)
+    assert applied_names(database) == ["001_one.sql"]
+    assert history_of(database).rolled_back == {}
+    assert database.psql("SELECT to_regclass('one') IS NOT NULL") == "t"
+
+
+def test_a_rollback_that_is_missing_is_refused(database: Database, tmp_path: Path) -> None:
+    files = write_files(tmp_path, {"001_one.sql": ONE["001_one.sql"]})
+    apply_all(database, files)
+    with pytest.raises(Permanent) as caught, database.connect() as session:
+        roll_back(session, files, "001_one.sql")
+    assert caught.value.reason is Reason.ROLLBACK_MISSING
+
+
+def test_what_a_person_rolled_back_stays_so_and_what_a_failed_run_undid_is_pending_again(database: Database, tmp_path: Path) -> None:
+    files = write_files(tmp_path, ONE | TWO)
+    with database.connect() as session:
+        apply_pending(session, files)
+        for file, by in ((files.files[1], RolledBackBy.FAILED_RUN), (files.files[0], RolledBackBy.PERSON)):
+            rollback_file(session, file, table=OUR_TABLE, execution=Execution(), run_id="r", on_progress=lambda _: None, by=by)
+        assert read_history(session, OUR_TABLE).rolled_back == {"001_one.sql": files.files[0].checksum}
+        with pytest.raises(Permanent) as caught:
+            apply_pending(session, files)
+        assert caught.value.reason is Reason.ROLLED_BACK
+        assert apply_pending(session, files, reapply_rolled_back=True).files == ["001_one.sql", "002_two.sql"]
+        assert read_history(session, OUR_TABLE).rolled_back == {}
+
+
+def test_four_thousand_rows_are_read_in_order(database: Database, tmp_path: Path) -> None:
+    apply_all(database, write_files(tmp_path, {"0000_first.sql": "SELECT 1;\n"}))
+    database.psql(
+        "INSERT INTO dbmigration.schema_migrations (migration_name)"
+        " SELECT lpad(n::text, 4, '0') || '_x.sql' FROM generate_series(4000, 1, -1) n;"
+        "INSERT INTO dbmigration.checksum SELECT migration_name, 'sha256-text-v1', 'c', 1 FROM dbmigration.schema_migrations WHERE id > 1"
+    )
+    names = [row.name for row in history_of(database).applied]
+    assert names == ["0000_first.sql", *(f"{n:04d}_x.sql" for n in range(4000, 0, -1))]
+
+
+def test_nothing_to_do_costs_no_write_and_few_messages(database: Database, tmp_path: Path) -> None:
+    files = write_files(tmp_path, ONE | TWO)
+    apply_all(database, files)
+    with database.connect("dbmigration/idle") as session:
+        assert apply_pending(session, files).files == []
+        assert session.query("SELECT pg_current_xact_id_if_assigned()") == [(None,)]
+    assert database.statements_of("dbmigration/idle").count("LOG:  statement:") < 10
