@@ -315,6 +315,22 @@ def test_only_attempts_that_may_have_executed_sql_by_their_own_doing_count(the_j
     assert (after.reason, after.counted) == (reason, counted)
 
 
+@pytest.mark.parametrize("reason", [Reason.SECRET_MISSING, Reason.SECRET_INVALID, Reason.AUTHENTICATION_FAILED])
+def test_trouble_with_the_secret_names_it(reason: Reason) -> None:
+    after = decide(seen(status=status(run()), jobs=(ended(failure_report(reason, transient=True)),)), NOW).status
+    assert "Secret db" in after.conditions[0].message
+
+
+def test_failure_names_file_line_and_sqlstate() -> None:
+    told = failure_report(Reason.SQL_FAILED, transient=False, executed_sql=True)
+    assert told.failure
+    told = told.model_copy(update={"failure": told.failure.model_copy(update={"file": "005_a.sql", "line": 17, "sqlstate": "42703"})})
+    after = decide(seen(status=status(run()), jobs=(ended(told),)), NOW).status
+    assert all(word in after.conditions[0].message for word in ("005_a.sql:17", "42703"))
+    assert after.run
+    assert (after.run.file, after.run.line, after.run.sqlstate) == ("005_a.sql", 17, "42703")
+
+
 def test_report_is_believed_before_the_jobs_condition() -> None:
     """job-failed-once-then-succeeded: a sidecar's exit status fails the Job, the runner's report says success."""
     decision = decide(seen(status=status(run()), jobs=(ended(report(), failed="BackoffLimitExceeded"),)), NOW)

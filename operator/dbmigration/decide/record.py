@@ -26,6 +26,7 @@ from dbmigration.decide.observed import JobSeen, Observed
 from dbmigration.decide.results import Result
 
 MOST_BACKOFF = timedelta(minutes=5)
+_ABOUT_THE_SECRET = (Reason.SECRET_MISSING, Reason.SECRET_INVALID, Reason.AUTHENTICATION_FAILED)
 _VERIFY_REASONS = (Reason.VERIFY_PASSED, Reason.NO_VERIFY_FILE, Reason.VERIFY_FAILED)
 
 
@@ -123,11 +124,18 @@ def _finished(observed: Observed, run: RunStatus, result: Result, now: datetime)
         next_retry_at=next_retry,
         outcome=result.outcome,
         reason=reason,
-        message=_placed(message, failure),
+        message=_placed(_with_secret(observed, result.reason, message), failure),
         file=failure.file if failure else None,
         line=failure.line if failure else None,
         sqlstate=failure.sqlstate if failure else None,
     )
+
+
+def _with_secret(observed: Observed, reason: Reason, message: str) -> str:
+    """The run only sees a mounted folder; a person wants to know which Secret that is."""
+    if observed.spec is None or reason not in _ABOUT_THE_SECRET:
+        return message
+    return f"{clip(message, 700)} (Secret {observed.spec.database.secret_ref.name})"
 
 
 def _placed(message: str, failure: Failure | None) -> str:
