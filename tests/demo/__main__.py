@@ -16,7 +16,7 @@ from tests.cluster.interface import Cluster
 from tests.cluster.operator import install_operator
 from tests.cluster.postgres import Database, psql, start_postgres
 from tests.cluster.volumes import backup_volume, release_volumes
-from tests.demo.view import NotInTimeError, condition, is_current, watch_until
+from tests.demo.view import NotReachedError, condition, is_current, watch_until
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 MIGRATIONS: Final = ROOT / "migrations"
@@ -181,7 +181,7 @@ def show(cluster: Cluster, *args: str) -> None:
 if __name__ == "__main__":
     try:
         {"up": up, "down": down}[sys.argv[1]]()
-    except (ClusterError, NotInTimeError) as failed:
+    except (ClusterError, NotReachedError) as failed:
         sys.exit(f"error: {failed}")
     except subprocess.CalledProcessError as failed:
         sys.exit(f"error: {failed}\n{failed.stderr or failed.output or ''}")

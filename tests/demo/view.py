@@ -17,12 +17,12 @@ POLL_SECONDS = 0.4
 Resource = Mapping[str, Any]
 
 
-class NotInTimeError(Exception):
+class NotReachedError(Exception):
     """The resource did not get where it should; the message holds what it says of itself."""
 
 
 def watch_until(cluster: Cluster, namespace: str, name: str, done: Callable[[Resource], bool], *, seconds: float) -> Resource:
-    """Show the resource until `done`. Raises NotInTimeError."""
+    """Show the resource until `done`. Raises NotReachedError."""
     console = Console(highlight=False)
     deadline = time.monotonic() + seconds
     said = ""
@@ -36,8 +36,10 @@ def watch_until(cluster: Cluster, namespace: str, name: str, done: Callable[[Res
                 print(f"    {line}", flush=True)
             if done(resource):
                 return resource  # type: ignore[no-any-return]
+            if condition(resource, "Stalled") and is_current(resource):
+                raise NotReachedError(f"{namespace}/{name} is Stalled: {_line(resource)}")
             if time.monotonic() > deadline:
-                raise NotInTimeError(f"{namespace}/{name} not there after {seconds:.0f} s: {_line(resource)}")
+                raise NotReachedError(f"{namespace}/{name} not there after {seconds:.0f} s: {_line(resource)}")
             time.sleep(POLL_SECONDS)
 
 
