@@ -40,4 +40,6 @@ def finished_unchanged(path: Path, hashes: tuple[str, ...]) -> bool:
         if done == len(hashes):
             return True
         current = StatementHash(part.sql)
-    return current is not None and done + 1 == len(hashes) and current.hexdigest() == hashes[done]
+    if current is None:
+        return not hashes
+    return done + 1 == len(hashes) and current.hexdigest() == hashes[done]
