@@ -36,7 +36,7 @@ def _backed_up(report: Report | None) -> Announcement | None:
         return None
     record = report.backup
     message = f"{record.uri}: {record.bytes} bytes, sha256 {record.sha256}, read to its end"
-    return Announcement(Reason.BACKUP_VERIFIED, clip(message), identity=f"{report.run_id}/backup")
+    return Announcement(Reason.BACKUP_VERIFIED, clip(message), identity=f"{report.run_id}/backup", at=record.completed_at)
 
 
 def _migrated(report: Report | None) -> Announcement | None:
@@ -44,7 +44,9 @@ def _migrated(report: Report | None) -> Announcement | None:
         return None
     names = ", ".join(report.applied_now[:_NAMES_TOLD])
     more = f" and {len(report.applied_now) - _NAMES_TOLD} more" if len(report.applied_now) > _NAMES_TOLD else ""
-    return Announcement(MIGRATED, clip(f"applied {names}{more}; version {report.version}"), identity=f"{report.run_id}/migrated")
+    return Announcement(
+        MIGRATED, clip(f"applied {names}{more}; version {report.version}"), identity=f"{report.run_id}/migrated", at=report.finished_at
+    )
 
 
 def _recovered(observed: Observed, report: Report | None) -> Announcement | None:

@@ -1,7 +1,7 @@
 """What is to be done, as data. `kube/act` does it in the order of the fields."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from dbmigration.api.request import RunRequest
 from dbmigration.api.status import Status
@@ -22,12 +22,16 @@ class StartRun:
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """A Kubernetes Event. `identity` makes its name, so that the same announcement is never posted twice."""
+    """A Kubernetes Event. `identity` makes its name, so that the same announcement is never posted twice.
+
+    `at` is when it happened, None for now: a run's steps are all learnt of at its end, and are read in the order of their times.
+    """
 
     reason: str
     message: str
     identity: str
     warning: bool = False
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

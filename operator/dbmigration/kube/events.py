@@ -1,7 +1,7 @@
 """Kubernetes Events of a resource, each with a name made from what it says: posting one twice is one."""
 
 import hashlib
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from dbmigration.api.conditions import clip
@@ -15,7 +15,7 @@ from dbmigration.kube.client import Api, namespaced
 def build_event(observed: Observed, announcement: Announcement, now: datetime) -> dict[str, Any]:
     """The manifest of a core/v1 Event (what `kubectl describe` shows)."""
     digest = hashlib.sha256(f"{observed.uid}/{announcement.identity}".encode()).hexdigest()[:16]
-    stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    stamp = (announcement.at or now).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
         "apiVersion": "v1",
         "kind": "Event",
