@@ -155,7 +155,7 @@ class Engine:
         target = self.options.backup
         if target is None:
             result.backup_reason = Reason.BACKUP_SKIPPED
-            self._say(Step.BACKUP, "no backup: it was declined for this run", finished=True)
+            self._say(Step.BACKUP, "no backup: none was asked for", finished=True)
             return
         from dbmigration.backup.dump import take_backup
 

@@ -135,7 +135,7 @@ def _publish(report: Report, log: ProgressLog) -> None:
     log.write(
         "info" if report.outcome is Outcome.SUCCEEDED else "error",
         "finished",
-        message=report.message,
+        message=_sentence(report),
         reason=report.reason.value,
         **(report.failure.model_dump(include={"file", "line", "sqlstate", "statement"}) if report.failure else {}),
     )
@@ -144,6 +144,15 @@ def _publish(report: Report, log: ProgressLog) -> None:
     # Outside of a pod there is no such file, and nobody who would read it.
     with suppress(OSError):
         Path(api.TERMINATION_LOG).write_text(report.summary().to_json(), encoding="utf-8")
+
+
+def _sentence(report: Report) -> str:
+    """The outcome for a person who reads the log, with file and line first."""
+    failure = report.failure
+    if failure is None or failure.file is None:
+        return report.message
+    place = failure.file if failure.line is None else f"{failure.file}:{failure.line}"
+    return f"{place}: {report.message}"
 
 
 def _frames(error: BaseException) -> list[str]:

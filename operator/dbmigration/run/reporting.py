@@ -69,10 +69,12 @@ def _outcome(error: DbmigrationError | None) -> api.Outcome:
 def _success(result: RunResult) -> str:
     version = result.version()
     at = f"the database is at version {version}" if version else "no migration is applied"
-    if not result.applied:
-        return f"nothing to do: {at}"
-    files = f"{len(result.applied)} migrations" if len(result.applied) > 1 else result.applied[0].name
-    return f"applied {files}; {at}"
+    if result.plan is None:
+        return f"backed up: {result.backup.uri}" if result.backup else "done"
+    for verb, files in (("applied", result.applied), ("rolled back", result.rolled_back)):
+        if files:
+            return f"{verb} {f'{len(files)} migrations' if len(files) > 1 else files[0].name}; {at}"
+    return f"nothing to do: {at}"
 
 
 def _failure(error: DbmigrationError) -> api.Failure:
