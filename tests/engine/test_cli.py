@@ -267,6 +267,8 @@ def test_rollback_undoes_and_reapply_brings_back(database: Database, folder: Pat
     assert tables(database) == "one"
     assert dbmigration(database, "rollback", "--to", "000", "--yes", *staging(folder)).status == 0
     assert tables(database) == ""
+    again = dbmigration(database, "rollback", "--to", "000", "--yes", *staging(folder), "--json").report()
+    assert (again.executed_sql, [each.state for each in again.migrations[:2]]) == (False, [State.PENDING, State.PENDING])
     refused = dbmigration(database, "apply", *staging(folder))
     assert refused.status == 1
     assert "--reapply" in refused.err
