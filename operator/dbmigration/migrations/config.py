@@ -7,10 +7,12 @@ from typing import Any, NoReturn
 from dbmigration.api.reasons import Reason
 from dbmigration.errors import Permanent, Place
 from dbmigration.migrations.digest import CONFIG_NAME
-from dbmigration.migrations.model import DEFAULT_ENVIRONMENTS, HistoryTable, SetConfig
+from dbmigration.migrations.model import DEFAULT_ENVIRONMENTS, HistoryTable, LintChoice, SetConfig
 
 IDENTIFIER_BYTES = 63
 """PostgreSQL cuts longer names silently (manual 4.1.1, NAMEDATALEN)."""
+
+LINT_SEVERITIES = ("off", "note", "warning", "error")
 
 _ENVIRONMENT = re.compile(r"[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?")
 
@@ -35,8 +37,8 @@ def parse_config(data: bytes) -> SetConfig:
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
         place = Place(CONFIG_NAME, _error_line(str(exc)))
         raise Permanent(Reason.SOURCE_INVALID, f"is not TOML: {exc}", place=place) from exc
-    _refuse_unknown(document, ("environments", "history"), "")
-    return SetConfig(history=_history(document), environments=_environments(document))
+    _refuse_unknown(document, ("environments", "history", "lint"), "")
+    return SetConfig(history=_history(document), environments=_environments(document), lint=_lint(document))
 
 
 def _history(document: dict[str, Any]) -> HistoryTable | None:
@@ -65,6 +67,32 @@ def _environments(document: dict[str, Any]) -> tuple[str, ...]:
     if len(set(names)) < len(names):
         _fail("environments names one twice")
     return tuple(names)
+
+
+def _lint(document: dict[str, Any]) -> tuple[LintChoice, ...]:
+    """The tables of [[lint.rules]]. Which rules there are is lint's to say."""
+    table = document.get("lint", {})
+    if not isinstance(table, dict):
+        _fail("lint must be a table, with a [[lint.rules]] for each choice")
+    _refuse_unknown(table, ("rules",), "lint.")
+    choices = table.get("rules", [])
+    if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
+        _fail("lint.rules must be tables: [[lint.rules]] with rule, severity and reason")
+    return tuple(_lint_choice(choice) for choice in choices)
+
+
+def _lint_choice(choice: dict[str, Any]) -> LintChoice:
+    _refuse_unknown(choice, ("rule", "severity", "reason", "files"), "lint.rules.")
+    rule, severity, reason, files = (choice.get(key) for key in ("rule", "severity", "reason", "files"))
+    if not isinstance(rule, str) or not rule:
+        _fail('lint.rules.rule must name a rule, such as "drop-column"')
+    if severity not in LINT_SEVERITIES:
+        _fail(f"lint.rules.severity of {rule} must be one of {', '.join(LINT_SEVERITIES)}")
+    if not isinstance(reason, str) or not reason.strip():
+        _fail(f"lint.rules.reason of {rule} must say why: nothing is waved through without")
+    if files is not None and (not isinstance(files, list) or not files or not all(isinstance(name, str) for name in files)):
+        _fail(f"lint.rules.files of {rule} must be a list of file names; leave it out for every file")
+    return LintChoice(rule, str(severity), reason.strip(), tuple(files or ()))
 
 
 def _identifier(value: object, key: str) -> str:

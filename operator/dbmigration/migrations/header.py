@@ -72,35 +72,36 @@ def parse_transaction(text: str, *, name: str) -> bool | None:
 def _fields(text: str, name: str) -> Iterator[tuple[str, list[_Line]]]:
     """Each known field with its own text and the comment lines that go with it. A rule (-----) ends a field."""
     field, lines = "", list[_Line]()
-    for line in _comment_lines(text):
-        match = _FIELD.match(line.text)
-        key = match[1].lower() if match else ""
-        if match and key in _FIELDS:
-            if field:
-                yield field, lines
-            field, lines = key, [_Line(line.number, match[2].strip())]
-            continue
+    for number, text_line in _comment_lines(text):
+        match = _FIELD.match(text_line) if ":" in text_line else None
         if match:
-            _refuse_near_miss(match[1], name, line.number)
-        stripped = line.text.strip()
+            key = match[1].lower()
+            if key in _FIELDS:
+                if field:
+                    yield field, lines
+                field, lines = key, [_Line(number, match[2].strip())]
+                continue
+            _refuse_near_miss(match[1], name, number)
+        if not field:
+            continue
+        stripped = text_line.strip()
         if len(stripped) > 2 and _RULE.fullmatch(stripped):
-            if field:
-                yield field, lines
+            yield field, lines
             field = ""
-        elif field:
-            lines.append(_Line(line.number, stripped))
+        else:
+            lines.append(_Line(number, stripped))
     if field:
         yield field, lines
 
 
-def _comment_lines(text: str) -> Iterator[_Line]:
+def _comment_lines(text: str) -> Iterator[tuple[int, str]]:
     """The `--` lines before the first SQL, without their dashes. Block comments are passed over: they hold no fields."""
     at, number, end = 0, 1, len(text)
     while at < end:
         match = _LINE.match(text, at)
         if match:
             if match[1] is not None:
-                yield _Line(number, match[1])
+                yield number, match[1]
             number += 1
             at = match.end()
             continue

@@ -77,11 +77,22 @@ class MigrationFile:
 
 
 @dataclass(frozen=True, slots=True)
+class LintChoice:
+    """What a set has decided about one lint rule, and why. `severity`: off, note, warning or error. Empty `files`: in every file."""
+
+    rule: str
+    severity: str
+    reason: str
+    files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class SetConfig:
-    """What dbmigration.toml beside the files says. `history` None: the file does not name one."""
+    """What dbmigration.toml beside the files says. `history` None: the file does not name one. `lint`: a later choice wins."""
 
     history: HistoryTable | None = None
     environments: tuple[str, ...] = DEFAULT_ENVIRONMENTS
+    lint: tuple[LintChoice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
