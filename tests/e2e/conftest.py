@@ -12,7 +12,11 @@ import pytest
 
 from tests.cluster.choose import chosen_cluster
 from tests.cluster.interface import Cluster
+from tests.cluster.operator import InstalledOperator, install_operator, operator_installed, operator_logs, uninstall_operator
+from tests.cluster.postgres import start_postgres
 from tests.cluster.volumes import release_volumes
+from tests.e2e.databases import Server
+from tests.e2e.studio import Studio
 
 KEEP: Final = "DBMIGRATION_KEEP_CLUSTER"
 FAILED: Final = pytest.StashKey[bool]()
@@ -54,6 +58,39 @@ def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]
     finally:
         cluster.kubectl("delete", "namespace", name, "--wait=false")
         release_volumes(cluster, name)
+
+
+@pytest.fixture(scope="session")
+def operator(cluster: Cluster) -> Iterator[InstalledOperator]:
+    """The operator, as the checkout has it. One that was there before the session stays."""
+    found = operator_installed(cluster)
+    try:
+        yield install_operator(cluster)
+    finally:
+        if not found and os.environ.get(KEEP) != "1":
+            uninstall_operator(cluster)
+
+
+@pytest.fixture(scope="session")
+def server(cluster: Cluster) -> Iterator[Server]:
+    """One PostgreSQL for the session."""
+    name = f"e2e-postgres-{secrets.token_hex(3)}"
+    cluster.kubectl("create", "namespace", name)
+    try:
+        cluster.kubectl("wait", "--for=create", "serviceaccount/default", "-n", name, "--timeout=30s")
+        yield Server(cluster, start_postgres(cluster, name, user="admin", database="postgres", arguments=["-c", "max_connections=200"]))
+    finally:
+        cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def studio(
+    cluster: Cluster, operator: InstalledOperator, server: Server, namespace: str, request: pytest.FixtureRequest
+) -> Iterator[Studio]:
+    """An empty database, and a namespace in which nothing refers to it yet."""
+    yield Studio(cluster, namespace, server.new_database())
+    if request.node.stash.get(FAILED, False):
+        request.node.add_report_section("teardown", "operator", operator_logs(cluster, operator)[-20_000:])
 
 
 @pytest.hookimpl(wrapper=True)
