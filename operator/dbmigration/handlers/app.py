@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -17,11 +18,11 @@ from dbmigration.handlers.queue import WorkQueue
 from dbmigration.handlers.reconcile import reconciler
 from dbmigration.handlers.registry import quiet, watch
 from dbmigration.handlers.settings import OperatorSettings, read_settings
-from dbmigration.kube.classify import ApiFailure
+from dbmigration.kube.classify import Answer, ApiFailure
 from dbmigration.kube.client import Api, connect
 from dbmigration.kube.own import read_own_image
 
-_CRD_LOOK_S = 5.0
+_API_LOOK_S = 5.0
 
 _log = structlog.stdlib.get_logger("dbmigration.operator")
 
@@ -32,12 +33,24 @@ def main() -> int:
     configure_logs(settings.log_format, settings.log_level)
     api = connect(connections=settings.workers)
     try:
-        runner = settings.runner or read_own_image(api, settings.pod_namespace, settings.pod_name)
+        runner = settings.runner or _own_image(api, settings)
         with ThreadPoolExecutor(settings.workers, thread_name_prefix="reconcile") as threads:
             _run(settings, runner, api, threads)
     finally:
         api.close()
     return 0
+
+
+def _own_image(api: Api, settings: OperatorSettings) -> Runner:
+    """Our own pod's image, waited for while the API server restarts: it may be that which restarted us. Raises ApiFailure."""
+    while True:
+        try:
+            return read_own_image(api, settings.pod_namespace, settings.pod_name)
+        except ApiFailure as failure:
+            if failure.answer is not Answer.AGAIN:
+                raise
+            _log.warning("waiting for the API server", found=failure.message)
+            time.sleep(_API_LOOK_S)
 
 
 def _run(settings: OperatorSettings, runner: Runner, api: Api, threads: ThreadPoolExecutor) -> None:
@@ -91,4 +104,4 @@ async def _wait_for_crd(api: Api) -> None:
         except ApiFailure as failure:
             missing = failure.message
         _log.warning("waiting for the CustomResourceDefinition: kubectl apply -k crds", found=missing)
-        await asyncio.sleep(_CRD_LOOK_S)
+        await asyncio.sleep(_API_LOOK_S)
