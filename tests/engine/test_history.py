@@ -73,6 +73,43 @@ def test_a_table_made_by_hand_without_its_constraints_and_with_another_owner_is_
     assert database.psql("SELECT tableowner FROM pg_tables WHERE tablename = 'schema_migrations'") == "postgres"
 
 
+def test_an_adopted_table_is_never_dropped_and_the_rollback_that_needs_it_gone_says_so(database: Database, tmp_path: Path) -> None:
+    database.psql(
+        "CREATE SCHEMA app; CREATE TABLE app.h (id serial, migration_name text, applied_at timestamptz DEFAULT now());"
+        "INSERT INTO app.h (migration_name) VALUES ('001_app.sql'); ALTER SCHEMA app OWNER TO platform_owner;"
+        "ALTER TABLE app.h OWNER TO platform_owner"
+    )
+    files = write_files(
+        tmp_path,
+        {
+            "001_app.sql": "CREATE SCHEMA app;\n",
+            "rollback-001.sql": "DROP SCHEMA app;\n",
+            "dbmigration.toml": '[history]\nschema = "app"\ntable = "h"\n',
+        },
+    )
+    with pytest.raises(Permanent) as caught, database.connect() as session:
+        roll_back(session, files, "001_app.sql")
+    assert (caught.value.reason, caught.value.place.sqlstate) == (Reason.SQL_FAILED, "2BP01")
+    assert "app.h" in caught.value.message
+    assert applied_names(database, HistoryTable("app", "h")) == ["001_app.sql"]
+
+
+def test_a_right_that_is_missing_on_the_history_rolls_the_file_back_and_is_for_a_person_to_grant(
+    database: Database, tmp_path: Path
+) -> None:
+    database.psql(
+        "CREATE TABLE public.h (id serial, migration_name text, applied_at timestamptz DEFAULT now());"
+        "GRANT SELECT ON public.h TO platform_owner"
+    )
+    files = write_files(tmp_path, ONE | {"dbmigration.toml": '[history]\nschema = "public"\ntable = "h"\n'})
+    with pytest.raises(Transient) as caught:
+        apply_all(database, files)
+    assert (caught.value.reason, caught.value.place.sqlstate, caught.value.place.file) == (Reason.PERMISSION_DENIED, "42501", "001_one.sql")
+    assert database.psql("SELECT to_regclass('one') IS NULL") == "t"
+    database.psql("GRANT INSERT ON public.h TO platform_owner; GRANT USAGE ON SEQUENCE public.h_id_seq TO platform_owner")
+    assert apply_all(database, files).files == ["001_one.sql"]
+
+
 def test_another_place_is_refused_once_files_are_recorded(database: Database, tmp_path: Path) -> None:
     apply_all(database, write_files(tmp_path, ONE))
     assert refused(database, HistoryTable("public", "other")).reason is Reason.HISTORY_MOVED

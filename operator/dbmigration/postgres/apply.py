@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from dbmigration.api.reasons import Reason
@@ -116,7 +116,11 @@ def _run(task: Task, execution: Execution, once: Callable[[int, int], Ran]) -> F
             try:
                 ran = once(attempt, lock_timeout_ms)
                 break
-            except Transient as error:
+            except DbmigrationError as error:
+                if error.place.file is None:
+                    error.place = replace(error.place, file=task.source.name)
+                if not isinstance(error, Transient):
+                    raise
                 error.after_sql = True
                 if error.reason is not Reason.LOCK_TIMEOUT or error.place.sqlstate not in RETRIED:
                     raise

@@ -87,7 +87,7 @@ class Sender:
             return Transient(Reason.INTERRUPTED, "the run was asked to stop; the statement was cancelled", after_sql=True)
         piece, line = locate(error, pieces, completed)
         if piece.file is None:
-            return classify(error, place=None, after_sql=True)
+            return _of_ours(error)
         from dbmigration.migrations.mask import mask_literals
 
         statement = mask_literals(piece.sql[:MESSAGE_BYTES].decode(errors="replace"))
@@ -100,6 +100,14 @@ class Sender:
             message = f"{found.message}; if it has to run outside a transaction, say `-- Transaction: none` in the file's header"
             return Permanent(found.reason, message, place=found.place, values=found.values)
         return found
+
+
+def _of_ours(error: ServerError) -> DbmigrationError:
+    """An error in a statement that no file has: BEGIN, COMMIT, the history row. A right that is missing there is for a person to grant."""
+    found = classify(error)
+    if isinstance(found, Transient):
+        found.after_sql = True
+    return found
 
 
 def locate(error: ServerError, pieces: list[Piece], completed: int) -> tuple[Piece, int]:

@@ -110,7 +110,7 @@ def classify(error: ServerError, *, place: Place | None = None, after_sql: bool 
     elif state == "25006":
         reason = Reason.DATABASE_READ_ONLY
     elif state == "42501" and not after_sql:
-        reason = Reason.PERMISSION_DENIED
+        reason, message = Reason.PERMISSION_DENIED, f"{message}: grant that right to the role that runs migrations"
     else:
         return Permanent(Reason.SQL_FAILED, message, place=where, values=error.values)
     return Transient(reason, message, place=where, values=error.values, after_sql=after_sql)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from psycopg.pq.abc import PGresult
 
+from dbmigration.errors import Permanent
 from dbmigration.migrations.model import HistoryTable, MigrationFile
 from dbmigration.postgres import history, record
 from dbmigration.postgres.batch import Piece, Sender
@@ -13,6 +14,9 @@ from dbmigration.postgres.reading import Source, check_unchanged, feed
 from dbmigration.postgres.schema import SCHEMA
 from dbmigration.postgres.session import Session
 from dbmigration.postgres.verify import Verdict, add_verify, begin
+
+_STILL_DEPENDED_UPON = "2BP01"
+"""dependent_objects_still_exist: DROP SCHEMA without CASCADE."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +98,21 @@ def rollback_in_transaction(task: Task, *, kind: str, lock_timeout_ms: int, atte
     )
     sender.flush()
     session.ready_for = None
-    if task.table.schema != SCHEMA and history.made_by_us_and_empty(session, task.table):
+    droppable = history.made_by_us_and_empty(session, task.table)
+    if droppable and task.table.schema != SCHEMA:
         sender.say(f"DROP TABLE {qualified(task.table.schema, task.table.table)}")
-    fed = feed(sender, task.source, task.ticker)
-    check_unchanged(task.source)
-    sender.say(f"SELECT {record.TRANSACTION_MS}", "COMMIT")
-    sender.flush()
+    try:
+        fed = feed(sender, task.source, task.ticker)
+        check_unchanged(task.source)
+        sender.say(f"SELECT {record.TRANSACTION_MS}", "COMMIT")
+        sender.flush()
+    except Permanent as error:
+        if error.place.sqlstate == _STILL_DEPENDED_UPON and not droppable:
+            error.message += (
+                f"; if it is the history table {task.table}: it was not made by this tool or has rows of other files, so it stays. "
+                "Save and drop it yourself, or leave its schema in the rollback script"
+            )
+        raise
     return Ran(rows.duration_ms, fed.statements)
 
 
