@@ -57,6 +57,13 @@ def dbmigration(database: Database, *words: str, changes: dict[str, str] | None 
     return Ended(done.returncode, done.stdout, done.stderr)
 
 
+def succeeds(database: Database, *words: str, changes: dict[str, str] | None = None, cwd: Path | None = None) -> Ended:
+    """The same, and when it does not exit with 0, the test says what it said."""
+    ended = dbmigration(database, *words, changes=changes, cwd=cwd)
+    assert ended.status == 0, ended.err
+    return ended
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Three migrations, the last only in production; rollback scripts for the first two."""
@@ -112,7 +119,7 @@ def test_plan_changes_nothing_shows_how_each_file_runs_and_can_exit_with_4(datab
     assert "no transaction: line 2" in rows[1][5]
     assert tables(database) == ""
     assert database.psql("SELECT count(*) FROM pg_namespace WHERE nspname = 'dbmigration'") == "0"
-    assert dbmigration(database, "plan", *staging(folder)).status == 0
+    succeeds(database, "plan", *staging(folder))
 
 
 def test_plan_refuses_what_apply_would_refuse_before_any_sql(database: Database, folder: Path) -> None:
@@ -194,7 +201,7 @@ def test_values_are_shown_only_with_show_values(database: Database, folder: Path
 
 
 def test_status_shows_an_edited_file_and_what_apply_would_say_of_it(database: Database, folder: Path) -> None:
-    dbmigration(database, "apply", *staging(folder))
+    succeeds(database, "apply", *staging(folder))
     with (folder / "001_one.sql").open("a") as file:
         file.write("SELECT 2;\n")
     status = dbmigration(database, "status", *staging(folder))
@@ -214,8 +221,8 @@ def test_a_database_that_cannot_be_reached_exits_with_3(database: Database, fold
 
 def test_dsn_wins_over_database_url_which_wins_over_pg_variables(database: Database, folder: Path) -> None:
     nowhere = {"PGPORT": "1", "DATABASE_URL": "postgresql://127.0.0.1:1/x"}
-    assert dbmigration(database, "status", *staging(folder), "--dsn", database.dsn, changes=nowhere).status == 0
-    assert dbmigration(database, "status", *staging(folder), changes={"PGPORT": "1", "DATABASE_URL": database.dsn}).status == 0
+    succeeds(database, "status", *staging(folder), "--dsn", database.dsn, changes=nowhere)
+    succeeds(database, "status", *staging(folder), changes={"PGPORT": "1", "DATABASE_URL": database.dsn})
     assert dbmigration(database, "status", *staging(folder), changes=nowhere).status == 3
 
 
@@ -234,8 +241,8 @@ def test_backup_dir_gets_a_proven_dump_before_the_first_file(database: Database,
     (dump,) = (tmp_path / "b").glob("*.dump")
     assert report.backup is not None
     assert (report.backup.uri, report.backup.verified) == (dump.as_uri(), True)
-    assert dbmigration(database, "backup", "--check", str(dump)).status == 0
-    assert dbmigration(database, "apply", *words).status == 0
+    succeeds(database, "backup", "--check", str(dump))
+    succeeds(database, "apply", *words)
     assert len(list((tmp_path / "b").glob("*.dump"))) == 1, "nothing to do: no backup"
 
 
@@ -249,7 +256,7 @@ def test_a_backup_that_fails_keeps_every_migration_from_running(database: Databa
 
 
 def test_backup_takes_a_dump_and_check_catches_a_truncated_one(database: Database, tmp_path: Path) -> None:
-    assert dbmigration(database, "backup", "--backup-dir", str(tmp_path)).status == 0
+    succeeds(database, "backup", "--backup-dir", str(tmp_path))
     (dump,) = tmp_path.glob("*.dump")
     whole = dbmigration(database, "backup", "--check", str(dump), "--json")
     assert (whole.status, json.loads(whole.out)["bytes"]) == (0, dump.stat().st_size)
@@ -260,25 +267,25 @@ def test_backup_takes_a_dump_and_check_catches_a_truncated_one(database: Databas
 
 
 def test_rollback_undoes_and_reapply_brings_back(database: Database, folder: Path) -> None:
-    dbmigration(database, "apply", *staging(folder))
+    succeeds(database, "apply", *staging(folder))
     assert dbmigration(database, "rollback", "001", "--yes", *staging(folder)).status == 1, "002 came after it"
     assert tables(database) == "one two"
-    assert dbmigration(database, "rollback", "002", "--yes", *staging(folder)).status == 0
+    succeeds(database, "rollback", "002", "--yes", *staging(folder))
     assert tables(database) == "one"
-    assert dbmigration(database, "rollback", "--to", "000", "--yes", *staging(folder)).status == 0
+    succeeds(database, "rollback", "--to", "000", "--yes", *staging(folder))
     assert tables(database) == ""
     again = dbmigration(database, "rollback", "--to", "000", "--yes", *staging(folder), "--json").report()
     assert (again.executed_sql, [each.state for each in again.migrations[:2]]) == (False, [State.PENDING, State.PENDING])
     refused = dbmigration(database, "apply", *staging(folder))
     assert refused.status == 1
     assert "--reapply" in refused.err
-    assert dbmigration(database, "apply", "--reapply", *staging(folder)).status == 0
+    succeeds(database, "apply", "--reapply", *staging(folder))
     assert tables(database) == "one two"
 
 
 def test_verify_runs_the_newest_files_script_again(database: Database, folder: Path) -> None:
-    dbmigration(database, "apply", *staging(folder))
-    assert dbmigration(database, "verify", *staging(folder)).status == 0
+    succeeds(database, "apply", *staging(folder))
+    succeeds(database, "verify", *staging(folder))
     database.psql("INSERT INTO two VALUES (1)")
     failed = dbmigration(database, "verify", *staging(folder))
     assert failed.status == 1
@@ -286,26 +293,26 @@ def test_verify_runs_the_newest_files_script_again(database: Database, folder: P
 
 
 def test_target_and_out_of_order(database: Database, folder: Path) -> None:
-    assert dbmigration(database, "apply", "--target", "001", *staging(folder)).status == 0
+    succeeds(database, "apply", "--target", "001", *staging(folder))
     assert tables(database) == "one"
     (folder / "002_two.sql").rename(folder / "004_four.sql")
     (folder / "verify-002.sql").unlink()
     (folder / "rollback-002.sql").unlink()
-    assert dbmigration(database, "apply", *staging(folder)).status == 0
+    succeeds(database, "apply", *staging(folder))
     (folder / "002_late.sql").write_text("CREATE TABLE late ();\n")
     refused = dbmigration(database, "apply", *staging(folder))
     assert refused.status == 1
     assert "--out-of-order" in refused.err
-    assert dbmigration(database, "apply", "--out-of-order", *staging(folder)).status == 0
+    succeeds(database, "apply", "--out-of-order", *staging(folder))
     assert tables(database) == "late one two"
 
 
 def test_history_option_and_dbmigration_toml_name_the_table(database_factory: Callable[[], Database], folder: Path) -> None:
     by_option, by_file = database_factory(), database_factory()
-    assert dbmigration(by_option, "apply", *staging(folder), "--history", "ops.done").status == 0
+    succeeds(by_option, "apply", *staging(folder), "--history", "ops.done")
     assert by_option.psql("SELECT count(*) FROM ops.done") == "2"
     (folder / "dbmigration.toml").write_text('[history]\nschema = "audit"\ntable = "applied"\n')
-    assert dbmigration(by_file, "apply", *staging(folder)).status == 0
+    succeeds(by_file, "apply", *staging(folder))
     assert by_file.psql("SELECT count(*) FROM audit.applied") == "2"
 
 
@@ -317,7 +324,7 @@ def test_new_writes_the_next_numbers_files_which_apply_and_roll_back(database: D
     applied = dbmigration(database, "apply", "--environment", "development", cwd=tmp_path)
     assert applied.status == 0, applied.err
     assert database.psql("SELECT max(migration_name) FROM platform.schema_migrations") == "005_add_project_limits.sql"
-    assert dbmigration(database, "rollback", "005", "--yes", "-e", "development", cwd=tmp_path).status == 0
+    succeeds(database, "rollback", "005", "--yes", "-e", "development", cwd=tmp_path)
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
@@ -385,7 +392,7 @@ def test_a_terminal_gets_a_table_a_bar_and_a_question(database: Database, folder
 
 
 def test_nothing_to_do_imports_neither_parser_nor_models_nor_tables(database: Database, folder: Path) -> None:
-    dbmigration(database, "apply", *staging(folder))
+    succeeds(database, "apply", *staging(folder))
     done = subprocess.run(
         [sys.executable, "-X", "importtime", *COMMAND[1:], "apply", *staging(folder)],
         env=environment_of(database),
