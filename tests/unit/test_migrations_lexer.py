@@ -73,6 +73,7 @@ def test_statements_end_where_psql_ends_them(script: str, statements: list[str])
         "CREATE FUNCTION f(\"begin\" int) RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT t.end FROM t; SELECT 1 AS case; SELECT ';'; END;",
         "CREATE RULE r AS ON INSERT TO t DO INSTEAD (INSERT INTO u VALUES (1); INSERT INTO v VALUES (')'););",
         "CREATE FUNCTION begin() RETURNS int LANGUAGE plpgsql AS $begin$ BEGIN RETURN 1; END; $begin$;",
+        "CREATE FUNCTION f() RETURNS text BEGIN ATOMIC SELECT E'\\';'\n, e'a'\n'\\';b'; END;",
         "CREATE TRIGGER t BEFORE INSERT ON a FOR EACH ROW EXECUTE FUNCTION f();",
         "CREATE FUNCTION f() RETURNS text LANGUAGE sql AS 'begin atomic select 1;';",
     ],
@@ -175,11 +176,11 @@ def test_copy_at_the_very_end_has_no_data() -> None:
     assert [part.sql for part in read_statements_from(b"COPY t FROM STDIN;") if isinstance(part, Statement)] == [b"COPY t FROM STDIN;"]
 
 
-def test_data_come_in_chunks_of_whole_lines() -> None:
+@pytest.mark.parametrize("block", [10_000, 1_000_000])
+def test_data_come_in_chunks_of_whole_lines(block: int) -> None:
     rows = b"".join(b"%d\t%s\n" % (number, b"x" * 100) for number in range(5000)) + b"9\t" + b"y" * 100_000 + b"\n"
-    chunks = [
-        part.data for part in read_statements_from(b"COPY t FROM STDIN;\n" + rows + b"\\.\n", block=10_000) if isinstance(part, CopyData)
-    ]
+    script = b"COPY t FROM STDIN;\n" + rows + b"\\.\n"
+    chunks = [part.data for part in read_statements_from(script, block=block) if isinstance(part, CopyData)]
     assert b"".join(chunks) == rows
     assert all(chunk.endswith(b"\n") for chunk in chunks)
     assert all(len(chunk) <= 64 * 1024 or chunk.count(b"\n") == 1 for chunk in chunks)

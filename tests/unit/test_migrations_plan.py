@@ -160,6 +160,11 @@ def test_lower_number_after_higher_is_refused_unless_it_is_allowed() -> None:
     assert (allowed.findings, pending(allowed.plan)) == ((), list(NAMES[1:3]))
 
 
+def test_an_unfinished_file_is_taken_up_again_although_a_higher_one_is_applied() -> None:
+    known = history(NAMES[0], *NAMES[2:], partial={NAMES[1]: (1, f"sum of {NAMES[1]}")})
+    assert pending(plan(files(), known)) == [NAMES[1]]
+
+
 def test_a_skipped_lower_number_is_not_out_of_order() -> None:
     found = files(NAMES, file(NAMES[1], environments=("production",)))
     assert pending(plan(found, history(NAMES[0], NAMES[2]))) == [NAMES[3]]

@@ -258,10 +258,7 @@ def _out_of_order(plan: Plan) -> Permanent | None:
     late = [
         migration.name
         for migration in plan.migrations
-        if migration.state is State.PENDING
-        and not migration.beyond_target
-        and not migration.statements_done
-        and int(migration.version) < int(version)
+        if migration.state is State.PENDING and not migration.statements_done and int(migration.version) < int(version)
     ]
     if not late:
         return None
