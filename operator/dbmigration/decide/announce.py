@@ -51,8 +51,8 @@ def _migrated(report: Report | None) -> Announcement | None:
 
 def _recovered(observed: Observed, report: Report | None) -> Announcement | None:
     """Ready again after a failure: whoever saw the warning wants to see that it is over."""
-    before = observed.status.run
-    if report is None or report.outcome is not Outcome.SUCCEEDED or before is None or not before.failures:
+    before = observed.status.runs[:1]
+    if report is None or report.outcome is not Outcome.SUCCEEDED or not before or before[0].outcome == Outcome.SUCCEEDED:
         return None
     return Announcement(SUCCEEDED, clip(report.message), identity=f"{report.run_id}/ready")
 
