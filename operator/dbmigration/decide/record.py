@@ -26,6 +26,7 @@ from dbmigration.decide.observed import JobSeen, Observed
 from dbmigration.decide.results import Result
 
 MOST_BACKOFF = timedelta(minutes=5)
+_MENDED_IN_THE_FILE = (Reason.SQL_FAILED, Reason.VERIFY_FAILED)
 _ABOUT_THE_SECRET = (Reason.SECRET_MISSING, Reason.SECRET_INVALID, Reason.AUTHENTICATION_FAILED)
 _VERIFY_REASONS = (Reason.VERIFY_PASSED, Reason.NO_VERIFY_FILE, Reason.VERIFY_FAILED)
 
@@ -116,6 +117,8 @@ def _finished(observed: Observed, run: RunStatus, result: Result, now: datetime)
         message = f"{counted} attempts failed with SQL begun, the last with {result.reason}: {message}"
     elif result.transient:
         next_retry = now + backoff(retry, failures)
+    elif result.reason in _MENDED_IN_THE_FILE:
+        message = f"{clip(message, 900)}. Mend the file: it is tried again when its text changes"
     return RunStatus(
         **run.model_dump(include={"key", "spec_hash", "attempt", "job_name", "started_at"}),
         failures=failures,

@@ -24,6 +24,8 @@ _GROWTH = 1.25
 _GROWS_TO = 5
 """Each try waits a quarter longer for a lock, up to five times the first: 2 s becomes 10 s."""
 
+_FOR_GOOD = (Reason.SQL_FAILED, Reason.VERIFY_FAILED)
+
 
 @dataclass(frozen=True, slots=True)
 class FileApplied:
@@ -120,6 +122,8 @@ def _run(task: Task, execution: Execution, once: Callable[[int, int], Ran]) -> F
                 if error.place.file is None:
                     error.place = replace(error.place, file=task.source.name)
                 if not isinstance(error, Transient):
+                    if task.source.shape.transactional and error.reason in _FOR_GOOD:
+                        error.message += f"; nothing of {task.source.name} took effect"
                     raise
                 error.after_sql = True
                 if error.reason is not Reason.LOCK_TIMEOUT or error.place.sqlstate not in RETRIED:

@@ -89,13 +89,18 @@ def _run_all(task: Task, lock_timeout_ms: int, attempt: int) -> int:
         sender.flush()
     while True:
         progress = read_progress(session, task.source.name, same_session=attempt > 1)
+        steps = _Steps(task, lock_timeout_ms, progress)
         try:
-            return _Steps(task, lock_timeout_ms, progress).run()
+            return steps.run()
         except StartOver as lost:
             intent = progress.intent
             if intent is not None and (intent.noted is None or recover.settle(session, intent.noted) is not recover.Outcome.RUN_AGAIN):
                 raise lost.refusal from None
             session.query(record.unstep(task.source.name))
+        except Permanent as error:
+            if error.reason is Reason.SQL_FAILED:
+                error.message += f"; {steps.done} of {task.source.shape.statements} statements are done, the next run goes on after them"
+            raise
 
 
 class _Steps:
@@ -109,6 +114,8 @@ class _Steps:
         self._lock_timeout = f"SET LOCAL lock_timeout = {lock_timeout_ms}"
         self._block: list[tuple[Statement, str]] | None = None
         """The statements of the file's own open transaction, with their hashes."""
+        self.done = progress.done
+        """How many statements are committed and recorded, in this walk or an earlier one."""
 
     def run(self) -> int:
         source = self._task.source
@@ -122,6 +129,8 @@ class _Steps:
                 continue
             self._progress.take_up(self._sender, source.name)
             self._run(statement, chunks)
+            if self._block is None:
+                self.done = last
             self._task.ticker.at(last, statement.line, bytes_done)
         self._progress.end(source.name, last)
         if self._block is not None:

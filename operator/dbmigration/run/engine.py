@@ -245,7 +245,7 @@ def _read_to_the_end(plan: Plan) -> None:
     for file in plan.pending:
         inspect(file.path, file.header.transaction)
         if file.verify is not None:
-            inspect(file.verify.path, None)
+            inspect(file.verify.path, file.verify.transaction)
 
 
 def _standing(at: "FileProgress") -> str:
