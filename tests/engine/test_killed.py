@@ -24,7 +24,7 @@ AT_THE_GATE = f"EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND obj
 NOBODY_WORKS = "NOT EXISTS (SELECT FROM pg_stat_activity WHERE application_name LIKE 'dbmigration/%' AND datname = current_database())"
 
 FIRST = "CREATE TABLE log (file int);\nINSERT INTO log VALUES (1);\n"
-SECOND = f"INSERT INTO log VALUES (2);\nSELECT pg_advisory_xact_lock({GATE});\nINSERT INTO log VALUES (22);\n"
+SECOND = f"INSERT INTO log VALUES (2);\nSET lock_timeout = 0;\nSELECT pg_advisory_xact_lock({GATE});\nINSERT INTO log VALUES (22);\n"
 THIRD = "INSERT INTO log VALUES (3);\n"
 FILES = {"001_first.sql": FIRST, "002_second.sql": SECOND, "003_third.sql": THIRD}
 
@@ -213,7 +213,7 @@ def test_a_connection_that_the_server_ends_is_transient_and_counted(database: Da
             apply_pending(session, files)
         ending.join()
     assert (caught.value.reason, caught.value.after_sql, caught.value.place.sqlstate) == (Reason.CONNECTION_LOST, True, "57P01")
-    assert (caught.value.place.file, caught.value.place.line) == ("002_second.sql", 2)
+    assert (caught.value.place.file, caught.value.place.line) == ("002_second.sql", 3)
     open_gate(gate)
     assert finish(database, tmp_path) == ["002_second.sql", "003_third.sql"]
     assert_each_file_once(database)

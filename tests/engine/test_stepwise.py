@@ -6,9 +6,10 @@ import pytest
 
 from dbmigration.api.reasons import Reason
 from dbmigration.errors import DbmigrationError, Permanent, Transient
+from dbmigration.postgres.apply import apply_file
 from dbmigration.postgres.settings import Execution
 from tests.engine.conftest import Database
-from tests.engine.support import applied_names, apply_all, apply_pending, history_of, roll_back, statements_done, write_files
+from tests.engine.support import OUR_TABLE, applied_names, apply_all, apply_pending, history_of, roll_back, statements_done, write_files
 
 NAME = "001_steps.sql"
 
@@ -95,6 +96,15 @@ def test_the_finished_part_may_not_be_edited(database: Database, tmp_path: Path,
     error = failing(database, tmp_path, FIVE.replace(*change))
     assert error.reason is Reason.PARTIAL_FILE_EDITED
     assert database.psql("TABLE t") == rows
+    assert statements_done(database, NAME) == [1, 2]
+
+
+def test_an_edit_that_comes_after_the_plan_is_found_too(database: Database, tmp_path: Path) -> None:
+    failing(database, tmp_path, FIVE)
+    file = write_files(tmp_path, {NAME: FIVE.replace("(1), (1)", "(1), (2)")}).files[0]
+    with pytest.raises(Permanent) as caught, database.connect() as session:
+        apply_file(session, file, table=OUR_TABLE, execution=Execution(), run_id="r", on_progress=lambda _: None)
+    assert (caught.value.reason, caught.value.place.line) == (Reason.PARTIAL_FILE_EDITED, 2)
     assert statements_done(database, NAME) == [1, 2]
 
 
