@@ -1,0 +1,110 @@
+"""What a rule may look at beside the operation itself: the script, the set before it, the database where there is one."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from dbmigration.lint import operations as op
+from dbmigration.lint.model import Model, Table
+from dbmigration.lint.names import Relation
+from dbmigration.lint.operations import Object, Operation
+from dbmigration.lint.script import Parsed, Script
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An ACCESS EXCLUSIVE lock that the open transaction holds on a table that was there before the script."""
+
+    table: Relation
+    line: int
+    what: str
+
+
+@dataclass(slots=True)
+class Context:
+    """The state just before an operation. `made`: relations of this script; `added`: columns of this script, by table and name.
+
+    `held`: the locks of the open transaction. `made_later` names the file after this one that creates a relation, None when none does.
+    """
+
+    script: Script
+    statement: Parsed
+    model: Model
+    made_later: Callable[[Relation], str | None] = lambda _: None
+    made: set[Relation] = field(default_factory=set)
+    added: set[tuple[Relation, str]] = field(default_factory=set)
+    held: dict[Relation, Held] = field(default_factory=dict)
+
+    @property
+    def in_transaction(self) -> bool:
+        return self.script.in_transaction(self.statement)
+
+    def table(self, name: Relation) -> Table | None:
+        return self.model.find(name)
+
+    def is_new(self, name: Relation) -> bool:
+        """This script made it, so nobody uses it and nothing is in it that the script did not put there."""
+        found = self.model.find(name)
+        return found is not None and (found.temporary or found.name in self.made)
+
+    def is_new_column(self, table: Relation, column: str) -> bool:
+        found = self.model.find(table)
+        return self.is_new(table) or ((found.name if found else table), column) in self.added
+
+    def advance(self, operation: Operation) -> None:
+        """Note what the operation makes and locks; the model is changed by `replay` after this."""
+        if isinstance(operation, op.CreateTable):
+            known = self.model.find(operation.table) is not None or self.model.in_catalog(operation.table)
+            if not (operation.optional and known):
+                self.made.add(operation.table)
+        elif isinstance(operation, op.Create) and operation.kind in op.RELATIONS:
+            if self.model.find(operation.name) is None:
+                self.made.add(operation.name)
+        elif isinstance(operation, op.AddColumn):
+            found = self.model.find(operation.table)
+            if found is None or operation.column.name not in found.columns:
+                self.added.add((found.name if found else operation.table, operation.column.name))
+        elif isinstance(operation, op.Rename) and operation.kind in op.RELATIONS and self.is_new(operation.name):
+            self.made.add(
+                Relation(operation.new, operation.name.name) if operation.to_schema else Relation(operation.name.schema, operation.new)
+            )
+        lock = self.exclusive_lock(operation)
+        if lock is not None and self.in_transaction and not self.is_new(lock.table):
+            self.held.setdefault(lock.table, lock)
+
+    def exclusive_lock(self, operation: Operation) -> Held | None:
+        """The ACCESS EXCLUSIVE lock that the operation takes on a table, whether new or not (manual 13.3, and each command's page)."""
+        line = self.statement.line_at(operation.at)
+        match operation:
+            case (
+                op.AddColumn(table=table)
+                | op.DropColumn(table=table)
+                | op.ChangeType(table=table)
+                | op.SetNotNull(table=table)
+                | op.DropNotNull(table=table)
+                | op.DropConstraint(table=table)
+                | op.RewriteTable(table=table)
+            ):
+                return Held(table, line, "ALTER TABLE")
+            case op.AlterOther(table=table, exclusive=True):
+                return Held(table, line, "ALTER TABLE")
+            case op.AddConstraint(table=table, constraint=constraint) if constraint.kind is not op.ConstraintKind.FOREIGN_KEY:
+                return Held(table, line, "ALTER TABLE")
+            case op.DetachPartition(table=table, concurrently=False):
+                return Held(table, line, "DETACH PARTITION")
+            case op.Truncate(table=table):
+                return Held(table, line, "TRUNCATE")
+            case op.Lock(table=table, exclusive=True):
+                return Held(table, line, "LOCK TABLE")
+            case op.Rename(kind=kind, name=table) if kind in (Object.TABLE, Object.COLUMN, Object.CONSTRAINT):
+                return Held(table, line, "RENAME")
+            case op.Create(kind=Object.POLICY, table=Relation() as table):
+                return Held(table, line, "CREATE POLICY")
+            case op.Drop(kind=kind, table=Relation() as table) if kind in (Object.TRIGGER, Object.POLICY):
+                return Held(table, line, f"DROP {kind.value.upper()}")
+            case op.Drop(kind=Object.INDEX, name=name, concurrently=False):
+                owner = self.model.index_table.get(name.name)
+                return Held(owner, line, "DROP INDEX") if owner is not None else None
+            case op.Refresh(name=name, concurrently=False):
+                return Held(name, line, "REFRESH MATERIALIZED VIEW")
+            case _:
+                return None

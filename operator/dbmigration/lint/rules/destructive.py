@@ -1,0 +1,92 @@
+"""What cannot be had back without the backup."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from dbmigration.lint import operations as op
+from dbmigration.lint.context import Context
+from dbmigration.lint.finding import Severity
+from dbmigration.lint.operations import Object
+from dbmigration.lint.rule import Hit, operation_rule
+
+_HOLDING_DATA: Final = (Object.TABLE, Object.MATERIALIZED_VIEW)
+
+
+@operation_rule(Severity.ERROR, "A table, with all its rows, is dropped", op.Drop)
+def drop_table(drop: op.Drop, c: Context) -> Iterator[Hit]:
+    if drop.kind in _HOLDING_DATA and not c.is_new(drop.name):
+        known = c.table(drop.name)
+        if drop.kind is Object.MATERIALIZED_VIEW or (known is not None and known.kind is not Object.TABLE):
+            return
+        yield Hit(
+            f"{drop.name} and all its rows are gone for good, and code that still uses it fails: "
+            "rename it first, drop it in a later release when nobody missed it"
+        )
+
+
+@operation_rule(Severity.ERROR, "A column, with all its values, is dropped", op.DropColumn)
+def drop_column(drop: op.DropColumn, c: Context) -> Iterator[Hit]:
+    if not c.is_new_column(drop.table, drop.column):
+        yield Hit(
+            f"the values of {drop.table}.{drop.column} are gone for good, and code that still names the column fails: "
+            "release code that no longer uses it first"
+        )
+
+
+@operation_rule(Severity.ERROR, "A schema is dropped", op.Drop)
+def drop_schema(drop: op.Drop, c: Context) -> Iterator[Hit]:
+    if drop.kind is Object.SCHEMA and c.model.schemas.get(drop.name.name) != c.script.name:
+        what = "and everything in it, whoever made it, is" if drop.cascade else "is"
+        yield Hit(f"schema {drop.name} {what} dropped")
+
+
+@operation_rule(Severity.ERROR, "A database, or all that a role owns, is dropped", op.Drop)
+def drop_database(drop: op.Drop, c: Context) -> Iterator[Hit]:
+    if c.statement.sql[:20].upper().split()[:2] == [b"DROP", b"DATABASE"]:
+        yield Hit(f"database {drop.name} is dropped: that is no migration of this database")
+    elif drop.kind is Object.ROLE and c.statement.sql[:20].upper().split()[:2] == [b"DROP", b"OWNED"]:
+        yield Hit(f"everything that {drop.name} owns in this database is dropped, tables with their rows included")
+
+
+@operation_rule(Severity.ERROR, "A table is emptied with TRUNCATE", op.Truncate)
+def truncate(truncate: op.Truncate, c: Context) -> Iterator[Hit]:
+    if truncate.cascade:
+        yield Hit(f"{truncate.table} and every table that refers to it are emptied, also those that this file does not name")
+    elif not c.is_new(truncate.table):
+        yield Hit(f"every row of {truncate.table} is gone, under an ACCESS EXCLUSIVE lock")
+
+
+@operation_rule(Severity.ERROR, "DELETE without WHERE", op.Delete)
+def delete_without_where(delete: op.Delete, c: Context) -> Iterator[Hit]:
+    if not delete.filtered and not c.is_new(delete.table):
+        yield Hit(f"every row of {delete.table} is deleted: say which rows with WHERE", table=None)
+
+
+@operation_rule(Severity.WARNING, "UPDATE without WHERE", op.Update, by_size=True)
+def update_without_where(update: op.Update, c: Context) -> Iterator[Hit]:
+    if update.filtered or c.is_new(update.table):
+        return
+    old = [column for column in update.columns if not c.is_new_column(update.table, column)]
+    if old:
+        yield Hit(
+            f"{', '.join(old)} of every row of {update.table} is overwritten: say which rows with WHERE",
+            severity=Severity.ERROR,
+        )
+    else:
+        yield Hit(
+            f"every row of {update.table} is written once more and stays locked until the commit: "
+            "give the new column a constant DEFAULT, or fill it in batches of a non-transactional file",
+            table=update.table,
+        )
+
+
+@operation_rule(Severity.WARNING, "CASCADE drops what the file does not name", op.Drop, op.DropColumn)
+def drop_cascade(drop: op.Drop | op.DropColumn, c: Context) -> Iterator[Hit]:
+    if not drop.cascade:
+        return
+    if isinstance(drop, op.DropColumn):
+        what, new = f"column {drop.table}.{drop.column}", c.is_new_column(drop.table, drop.column)
+    else:
+        what, new = f"{drop.kind.value} {drop.name}", drop.kind in op.RELATIONS and c.is_new(drop.name)
+    if not new:
+        yield Hit(f"whatever depends on {what} goes with it, unsaid: drop each dependent by its name")
