@@ -22,6 +22,8 @@ from dbmigration.decide.start import start_run
 
 ACTIVE_LOOK: Final = timedelta(seconds=10)
 """How often a running Job is looked at, and how far apart two progress writes are at least."""
+UNSTARTED_LOOK: Final = timedelta(seconds=5)
+"""How often a Job whose pod has not started is looked at: kubelet and scheduler say why only in events that we do not watch."""
 SOURCE_LOOK: Final = timedelta(minutes=1)
 """A ConfigMap that appears wakes us; this is for a missed watch event."""
 REFUSED_LOOK: Final = timedelta(seconds=30)
@@ -85,7 +87,9 @@ def run_active(o: Observed, now: datetime) -> Decision | None:
     verdict = _blocked(blocked) if blocked else Verdict(False, Work.RECONCILING, Reason.RUNNING, _running_message(run))
     progress = None if o.status.run is None or o.status.run.job_name != job.name else o.status.progress
     status = _said(o, verdict, now, run=run, progress=_progress(progress, job, now))
-    return Decision("run_active", status, announcements=announcements(o, status), again_after=ACTIVE_LOOK)
+    return Decision(
+        "run_active", status, announcements=announcements(o, status), again_after=ACTIVE_LOOK if job.started else UNSTARTED_LOOK
+    )
 
 
 def run_vanished(o: Observed, now: datetime) -> Decision | None:
@@ -168,7 +172,7 @@ def run_due(o: Observed, now: datetime) -> Decision | None:
         start=start,
         announcements=announcements(o, status),
         remove_jobs=_superfluous(o, now),
-        again_after=ACTIVE_LOOK,
+        again_after=UNSTARTED_LOOK,
     )
 
 

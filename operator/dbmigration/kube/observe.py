@@ -32,8 +32,9 @@ from dbmigration.kube.source import read_source
 
 JOB_NAME_LABEL = "batch.kubernetes.io/job-name"
 
-_QUIET_START = timedelta(seconds=8)
-"""A pod that has not started after this is asked about in the events."""
+QUIET_START = timedelta(seconds=5)
+"""Until then a pod that does not start is on its way: the scheduler's first word is often a claim that is just being bound. Only after it is
+the reason said, and are the events asked."""
 _FIRST_PROGRESS = timedelta(seconds=5)
 """A shorter run is not worth reading its log for progress."""
 _LOG_LINES = "50"
@@ -150,9 +151,10 @@ def _is_stored(status: Status, job: JobSeen) -> bool:
 
 
 def _with_pod(api: Api, namespace: str, job: JobSeen, job_uid: str, pods: list[JsonObject], status: Status, now: datetime) -> JobSeen:
+    quiet = now - job.created_at < QUIET_START
     pod = newest_telling(p for p in pods if owned_by(p, job_uid))
     if pod is None:
-        blocked = None if job.over or now - job.created_at < _QUIET_START else _asked_events(api, namespace, job_uid)
+        blocked = None if job.over or quiet else _asked_events(api, namespace, job_uid)
         return replace(job, pod=PodSeen(PodState.ABSENT, blocked=blocked))
     seen = pod_seen(pod)
     report: Report | None = None
@@ -162,7 +164,9 @@ def _with_pod(api: Api, namespace: str, job: JobSeen, job_uid: str, pods: list[J
         since = running_since(pod)
         if since is not None and now - since >= _FIRST_PROGRESS:
             seen = replace(seen, progress=progress_in_log(_log(api, namespace, pod)))
-    elif seen.state is PodState.WAITING and seen.blocked is None and now - job.created_at >= _QUIET_START:
+    elif quiet:
+        seen = replace(seen, blocked=None)
+    elif seen.blocked is None:
         seen = replace(seen, blocked=_asked_events(api, namespace, pod["metadata"]["uid"]))
     return replace(job, pod=seen, report=report)
 
