@@ -33,8 +33,8 @@ from dbmigration.kube.source import read_source
 JOB_NAME_LABEL = "batch.kubernetes.io/job-name"
 
 QUIET_START = timedelta(seconds=5)
-"""Until then a pod that does not start is on its way: the scheduler's first word is often a claim that is just being bound. Only after it is
-the reason said, and are the events asked."""
+"""Until then a pod that has not started is on its way: the scheduler's first word is often a claim that is just being bound. Only after it
+is the reason said, and are the events asked."""
 _FIRST_PROGRESS = timedelta(seconds=5)
 """A shorter run is not worth reading its log for progress."""
 _LOG_LINES = "50"
