@@ -43,6 +43,10 @@ FOUND: dict[str, tuple[Case, ...]] = {
         Case("INSERT INTO app.usres VALUES (1); --!", severity="warning"),
         Case("ALTER TABLE usrs ADD x int; --!", before="CREATE TABLE users (id bigint);", severity="warning"),
         Case("ALTER TABLE gone ADD x int; --!", before="CREATE TABLE gone (id bigint); DROP TABLE gone;", severity="error"),
+        Case(
+            "ALTER TABLE t DROP x; --!",
+            before="CREATE TABLE t (id int); CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS 'begin return (select x from t); end';",
+        ),
         Case("ALTER TABLE gone ADD x int; --!", before="CREATE TABLE gone (id bigint); ALTER TABLE gone RENAME TO kept;", severity="error"),
         Case("CREATE VIEW app.v AS SELECT * FROM app.nothing; --!", severity="warning"),
         Case("COMMENT ON COLUMN app.users.nothing IS 'x'; --!", severity="error"),

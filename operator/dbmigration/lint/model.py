@@ -5,6 +5,7 @@ absent: who asks decides what that means.
 """
 
 import copy
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -97,7 +98,7 @@ class Model:
     functions: dict[str, Volatility] = field(default_factory=dict)
     index_table: dict[str, Relation] = field(default_factory=dict)  # index -> its table
     gone: dict[Relation, str] = field(default_factory=dict)  # dropped or renamed relation -> the file that did it
-    opaque: list[str] = field(default_factory=list)  # code of DO blocks and functions, which may make anything
+    opaque: list[str] = field(default_factory=list)  # code of DO blocks and functions that make or change things
     _shared: bool = False
     _owned: set[Relation] = field(default_factory=set)
 
@@ -185,8 +186,9 @@ class Model:
         return self.catalog is not None and self.catalog.has(name)
 
     def mentioned(self, name: str) -> bool:
-        """Whether code that nobody looked into holds the name: it may well make the thing."""
-        return any(name in text for text in self.opaque)
+        """Whether code that makes or changes things, and that nobody looked into, holds the name."""
+        word = re.compile(rf"\b{re.escape(name)}\b", re.IGNORECASE)
+        return any(word.search(text) for text in self.opaque)
 
     def volatility(self, column: Column) -> Volatility | None:
         """Of the column's default, knowing the functions that the set made."""

@@ -1,5 +1,6 @@
 """One operation carried out on the model."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -7,6 +8,8 @@ from dbmigration.lint import operations as op
 from dbmigration.lint.model import ColumnModel, IndexModel, Model, PlacedConstraint, Table
 from dbmigration.lint.names import Relation
 from dbmigration.lint.operations import Constraint, ConstraintKind, Object, Operation
+
+_MAKING_CODE = re.compile(r"\b(?:create|alter|execute)\b", re.IGNORECASE)
 
 LineAt = Callable[[int], int]
 
@@ -56,7 +59,7 @@ def replay(model: Model, operation: Operation, file: str, line_at: LineAt) -> No
             known_type = model.types.get(name.name)
             if known_type is not None:
                 model.types[name.name] = replace(known_type, values=(*known_type.values, value))
-        case op.Code(text=text):
+        case op.Code(text=text) if _MAKING_CODE.search(text):
             model.opaque.append(text)
         case _:
             pass
