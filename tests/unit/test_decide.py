@@ -268,6 +268,15 @@ def test_attempts_of_one_key_are_counted_on_and_a_new_key_begins_at_one() -> Non
     assert (renewed.status.run.attempt, renewed.status.run.failures, renewed.status.run.counted) == (1, 0, 0)
 
 
+def test_a_job_that_was_replaced_before_it_started_was_no_attempt() -> None:
+    replaced = decide(seen(spec=MORE_MEMORY, status=status(run()), jobs=(job(pod=UNSCHEDULABLE),)), NOW)
+    assert replaced.remove_jobs == ("job-1",)
+    again = started(seen(spec=MORE_MEMORY, status=replaced.status))
+    assert again.status.run
+    assert (again.status.run.attempt, again.status.run.failures, again.status.run.counted) == (1, 0, 0)
+    assert again.status.run.job_name != "job-1"
+
+
 def test_retry_limit_raised_after_the_budget_gives_a_new_budget() -> None:
     spent = failed(Reason.RETRY_LIMIT_REACHED, counted=5, failures=5, attempt=5)
     decision = started(seen(spec=spec(retry={"limit": 9}), status=status(spent)))

@@ -64,6 +64,8 @@ class Reason(StrEnum):
     HISTORY_MOVED = "HistoryMoved"
     HISTORY_FOREIGN = "HistoryForeign"
     PARTIAL_FILE_EDITED = "PartialFileEdited"
+    SCHEMA_DRIFTED = "SchemaDrifted"
+    REHEARSAL_UNSAFE = "RehearsalUnsafe"
 
     # SQL ran and failed for good.
     SQL_FAILED = "SqlFailed"

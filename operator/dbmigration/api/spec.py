@@ -332,8 +332,7 @@ class Spec(SpecModel):
     development, staging, production)."""
     target: str | None = Field(
         default=None,
-        min_length=1,
-        max_length=18,
+        max_length=253,
         json_schema_extra=rules(
             rule("self.matches('^[0-9]{3,18}$')", 'target is the number of a file as its name has it, in quotes: target: "004"'),
         ),

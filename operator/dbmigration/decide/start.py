@@ -1,6 +1,7 @@
 """From a spec to one run: the request that the Job gets."""
 
 from dbmigration.api.durations import milliseconds
+from dbmigration.api.reasons import Reason
 from dbmigration.api.request import BackupRequest, ExecutionRequest, ResourceRef, RunRequest, SecretKeys
 from dbmigration.api.spec import BackupPolicy, Spec
 from dbmigration.decide import keys
@@ -9,9 +10,8 @@ from dbmigration.decide.observed import FoundSource, Observed
 
 
 def start_run(observed: Observed, spec: Spec, source: FoundSource, key: str) -> StartRun:
-    """The next attempt with `key`: number 1 when the key is new."""
-    run = observed.status.run
-    attempt = run.attempt + 1 if run and run.key == key else 1
+    """The next attempt with `key`."""
+    attempt = _attempt(observed, key)
     name = keys.job_name(observed, key, attempt)
     return StartRun(
         job_name=name,
@@ -49,6 +49,14 @@ def _backup(observed: Observed, spec: Spec) -> BackupRequest:
     if spec.backup.policy is not BackupPolicy.REQUIRED or destination is None:
         return BackupRequest(required=False)
     return BackupRequest(required=True, prefix=observed.name, uri_base=f"pvc://{destination.persistent_volume_claim.claim_name}")
+
+
+def _attempt(observed: Observed, key: str) -> int:
+    """Number 1 when the key is new. A Job that was replaced before its pod started was no attempt, so its number is used again."""
+    run = observed.status.run
+    if run is None or run.key != key:
+        return 1
+    return run.attempt if run.reason == Reason.PENDING else run.attempt + 1
 
 
 def _asks_again(observed: Observed) -> bool:
