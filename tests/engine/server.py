@@ -44,8 +44,12 @@ class PostgresServer:
         return self.directory / "sockets"
 
     def environment(self, database: str, user: str = OWNER) -> dict[str, str]:
-        """PG* variables for a client program, beside what the process has (without its own PG* variables)."""
-        own = {name: value for name, value in os.environ.items() if not name.startswith("PG") and name != "DATABASE_URL"}
+        """PG* variables for a client program, beside what the process has (without its own PG* variables).
+
+        A Python program may keep its compiled modules, as it does wherever it is installed: else each start compiles them anew.
+        """
+        left_out = ("DATABASE_URL", "PYTHONDONTWRITEBYTECODE")
+        own = {name: value for name, value in os.environ.items() if not name.startswith("PG") and name not in left_out}
         return own | {
             "PGHOST": "127.0.0.1",
             "PGPORT": str(self.port),
