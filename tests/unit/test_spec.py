@@ -27,6 +27,8 @@ def test_defaults_are_the_careful_ones() -> None:
         {"source": {"configMaps": []}},
         {"source": {}},
         {"environment": ""},
+        {"target": "4"},
+        {"target": "004_create_lancio_org"},
         {"environment": "two words"},
         {"history": {"schema": "platform"}},
         {"history": {"table": "schema_migrations"}},

@@ -4,6 +4,7 @@ The CRD is generated from these models (`python -m dbmigration.kube.crd`). Its C
 refuse at `kubectl apply`, the validators catch a resource that an older CRD let through. A field that does not work yet is not here.
 """
 
+import re
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
@@ -38,6 +39,17 @@ _DURATION_RULE = rule(
     f"self.matches('{DURATION_PATTERN}') && duration(self) <= duration('{_MAX_TIMEOUT}')",
     f"write a duration like 500ms, 2s, 1m30s or 4h, at most {_MAX_TIMEOUT}",
 )
+_TARGET = r"^[0-9]{3,18}$"
+_TARGET_RULE = rule(f"self.matches('{_TARGET}')", 'target is the number of a file as its name has it, in quotes: target: "004"')
+
+
+def _is_target(text: str) -> str:
+    if not re.fullmatch(_TARGET.strip("^$"), text):
+        raise ValueError(_TARGET_RULE["message"])
+    return text
+
+
+Target = Annotated[str, Field(max_length=253, json_schema_extra=rules(_TARGET_RULE)), AfterValidator(_is_target)]
 Duration = Annotated[str, Field(max_length=32, json_schema_extra=rules(_DURATION_RULE)), AfterValidator(_is_duration)]
 ObjectName = Annotated[str, Field(min_length=1, max_length=253)]
 ObjectKey = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
@@ -330,13 +342,7 @@ class Spec(SpecModel):
     environment: str = Field(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """Which environment this database is: files whose header names others are skipped here. One of the set's environments (default
     development, staging, production)."""
-    target: str | None = Field(
-        default=None,
-        max_length=253,
-        json_schema_extra=rules(
-            rule("self.matches('^[0-9]{3,18}$')", 'target is the number of a file as its name has it, in quotes: target: "004"'),
-        ),
-    )
+    target: Target | None = None
     """Migrate up to this number and no further. Default: the newest file. Below the applied version it is refused."""
     history: History | None = None
     """The table that says what is applied."""
