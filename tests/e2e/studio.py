@@ -97,7 +97,7 @@ class Studio:
 
     def kubectl(self, *args: str, **options: Any) -> str:
         """kubectl in the namespace."""
-        return self.cluster.kubectl(*args, "-n", self.namespace, **options)
+        return self.cluster.kubectl("-n", self.namespace, *args, **options)
 
     def put(self, *manifests: Json) -> None:
         """`kubectl apply --server-side` of objects, so that their size does not matter."""

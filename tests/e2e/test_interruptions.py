@@ -47,7 +47,7 @@ def test_operator_restarted_in_mid_run_leaves_the_run_alone(studio: Studio, oper
 
 
 def test_runner_pod_killed_in_mid_run(studio: Studio) -> None:
-    """runner-killed: without any time to end well. 002 is undone by the server; the next attempt begins there."""
+    """runner-killed: two seconds after SIGTERM the node kills it. 002 is undone; the next attempt begins there."""
     running = start_and_stop_at_gate(studio)
     pod = studio.runner_pod(running.uid)
     studio.kubectl("delete", "pod", pod, "--grace-period=0", "--force", "--wait=false")
@@ -57,7 +57,8 @@ def test_runner_pod_killed_in_mid_run(studio: Studio) -> None:
     studio.database.open_gate()
     seen = studio.wait_ready(version="003")
     applied_once(studio)
-    assert [(run.outcome, run.reason) for run in seen.status.runs] == [("Succeeded", "UpToDate"), ("Interrupted", "RunnerLost")]
+    assert [run.outcome for run in seen.status.runs] == ["Succeeded", "Interrupted"]
+    assert seen.status.runs[1].reason in (Reason.INTERRUPTED, Reason.RUNNER_LOST), "it may or may not have got its report out"
 
 
 def test_runner_pod_deleted_in_mid_run(studio: Studio) -> None:
