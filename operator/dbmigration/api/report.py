@@ -84,8 +84,9 @@ class MigrationReport(Reported):
 class Report(Reported):
     """The whole story of one run.
 
-    `applied_now`: names of the files that this very run applied, in order. `executed_sql`: a migration's own SQL was begun (counts as an
-    attempt). `backup_reason`: why there is or is not a backup. `verified_file`: the newest file whose verify script passed in this run.
+    `applied_now`, `rolled_back_now`: names of the files that this very run applied or rolled back, in order. `executed_sql`: a migration's
+    own SQL was begun (counts as an attempt). `backup_reason`: why there is or is not a backup. `verified_file`: the newest file whose
+    verify script passed in this run.
     """
 
     run_id: str
@@ -104,6 +105,7 @@ class Report(Reported):
     pending: int = 0
     skipped: int = 0
     applied_now: tuple[str, ...] = ()
+    rolled_back_now: tuple[str, ...] = ()
     pending_names: tuple[str, ...] = ()
     backup: BackupRecord | None = None
     backup_reason: Reason | None = None
@@ -119,13 +121,14 @@ class Report(Reported):
         """The same report with its lists shortened, newest kept, until its JSON fits `limit` bytes; `truncated` says so."""
         report = self
         keep = len(self.migrations)
-        while len(report.to_json().encode()) > limit and (keep or report.applied_now or report.pending_names):
+        while len(report.to_json().encode()) > limit and (keep or report.applied_now or report.rolled_back_now or report.pending_names):
             keep //= 2
             report = self.model_copy(
                 update={
                     "truncated": True,
                     "migrations": self.migrations[len(self.migrations) - keep :],
                     "applied_now": self.applied_now[len(self.applied_now) - keep :] if keep else (),
+                    "rolled_back_now": self.rolled_back_now[:keep],
                     "pending_names": self.pending_names[:keep],
                 }
             )

@@ -103,6 +103,7 @@ class Engine:
                 raise Permanent(Reason.NO_VERIFY_FILE, f"there is nothing to verify: {what}")
             self._say(Step.VERIFY, f"running {newest.verify.name}", file=newest.verify.name)
             verify_file(session, newest, self.options.execution)
+            result.verified_again = newest.name
             self._say(Step.VERIFY, f"{newest.verify.name} passed", file=newest.verify.name, finished=True)
 
     def _back_up_only(self, result: RunResult) -> None:

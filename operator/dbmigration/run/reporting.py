@@ -36,6 +36,7 @@ def build_report(result: RunResult, *, environment: str | None) -> api.Report:
         pending=len(result.pending()),
         skipped=sum(line.state is State.SKIPPED for line in migrations),
         applied_now=tuple(done.name for done in result.applied),
+        rolled_back_now=tuple(done.name for done in result.rolled_back),
         pending_names=result.pending(),
         backup=_backup(result),
         backup_reason=result.backup_reason,
@@ -100,7 +101,7 @@ def _verify_reason(result: RunResult) -> Reason:
     if result.error is not None and result.error.reason is Reason.VERIFY_FAILED:
         return Reason.VERIFY_FAILED
     if not result.applied:
-        return Reason.NOTHING_PENDING
+        return Reason.VERIFY_PASSED if result.verified_again else Reason.NOTHING_PENDING
     return Reason.VERIFY_PASSED if result.applied[-1].verified else Reason.NO_VERIFY_FILE
 
 

@@ -32,7 +32,7 @@ class RunResult:
     """Filled in as the run goes, so that what stands here is true even when a later step failed: a failure still says what was done.
 
     `plan` is the plan before anything ran; `migrations()` is the state after it. `executed_sql`: a migration's own SQL was begun;
-    `working_on` names the file whose SQL was begun and not finished.
+    `working_on` names the file whose SQL was begun and not finished, `verified_again` the one whose verify script was run on request.
     `backup_reason` says why there is a backup, or why there is none.
     """
 
@@ -46,6 +46,7 @@ class RunResult:
     rolled_back: list[Done] = field(default_factory=list)
     executed_sql: bool = False
     working_on: str | None = None
+    verified_again: str | None = None
     backup: "Backup | None" = None
     backup_reason: Reason | None = None
 
@@ -56,7 +57,7 @@ class RunResult:
     @property
     def verified_file(self) -> str | None:
         """The newest file whose verify script passed in this run."""
-        return next((done.name for done in reversed(self.applied) if done.verified), None)
+        return next((done.name for done in reversed(self.applied) if done.verified), self.verified_again)
 
     def migrations(self) -> tuple[PlannedMigration, ...]:
         """The lines of the plan as they stand after the run."""
