@@ -4,69 +4,27 @@ The CRD is generated from these models (`python -m dbmigration.kube.crd`). Its C
 refuse at `kubectl apply`, the validators catch a resource that an older CRD let through. A field that does not work yet is not here.
 """
 
-import re
 from enum import StrEnum
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from dbmigration.api.durations import DURATION_PATTERN, milliseconds
-from dbmigration.api.request import Model
+from dbmigration.api.fields import (
+    DURATION_RULE,
+    REQUIRED_BY_RULE,
+    Duration,
+    FreeForm,
+    Identifier,
+    ObjectKey,
+    ObjectName,
+    Quantities,
+    SpecModel,
+    Target,
+    rule,
+    rules,
+)
 
 MAX_CONFIG_MAPS = 20
-REQUIRED_BY_RULE = "x-required-by-rule"
-"""Marks a field whose absence a CEL rule refuses, with a better message than "Required value". Never reaches the CRD."""
-
-_MAX_TIMEOUT = "596h"  # PostgreSQL keeps timeouts as 32-bit milliseconds
-
-
-def rule(expression: str, message: str) -> dict[str, str]:
-    """One CEL rule of the CRD; `message` says what to write instead."""
-    return {"rule": expression, "message": message}
-
-
-def rules(*given: dict[str, str]) -> dict[str, Any]:
-    """The rules as extra keys of a JSON schema."""
-    return {"x-kubernetes-validations": list(given)}
-
-
-def _is_duration(text: str) -> str:
-    milliseconds(text)
-    return text
-
-
-_DURATION_RULE = rule(
-    f"self.matches('{DURATION_PATTERN}') && duration(self) <= duration('{_MAX_TIMEOUT}')",
-    f"write a duration like 500ms, 2s, 1m30s or 4h, at most {_MAX_TIMEOUT}",
-)
-_TARGET = r"^[0-9]{3,18}$"
-_TARGET_RULE = rule(f"self.matches('{_TARGET}')", 'target is the number of a file as its name has it, in quotes: target: "004"')
-
-
-def _is_target(text: str) -> str:
-    if not re.fullmatch(_TARGET.strip("^$"), text):
-        raise ValueError(_TARGET_RULE["message"])
-    return text
-
-
-Target = Annotated[str, Field(max_length=253, json_schema_extra=rules(_TARGET_RULE)), AfterValidator(_is_target)]
-Duration = Annotated[str, Field(max_length=32, json_schema_extra=rules(_DURATION_RULE)), AfterValidator(_is_duration)]
-ObjectName = Annotated[str, Field(min_length=1, max_length=253)]
-ObjectKey = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
-Identifier = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[A-Za-z_][A-Za-z0-9_$]*$")]
-Quantities = Annotated[
-    dict[str, Any],
-    Field(
-        json_schema_extra={"additionalProperties": {"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}]}}
-    ),
-]
-FreeForm = Annotated[dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})]
-
-
-class SpecModel(Model):
-    """Part of `spec`: unknown fields are refused, so that an operator never half obeys a newer resource."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
 
 class SecretKeysSpec(SpecModel):
@@ -286,7 +244,7 @@ class Retry(SpecModel):
     """How many attempts may have executed SQL before the resource is Stalled with RetryLimitReached."""
     backoff: Annotated[
         Duration,
-        Field(json_schema_extra=rules(_DURATION_RULE, rule("duration(self) >= duration('1s')", "retry.backoff is at least 1s"))),
+        Field(json_schema_extra=rules(DURATION_RULE, rule("duration(self) >= duration('1s')", "retry.backoff is at least 1s"))),
     ] = "10s"
     """Pause before the second attempt; it doubles with each failure, up to 5 minutes."""
 

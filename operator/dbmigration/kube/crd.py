@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dbmigration.api.fields import REQUIRED_BY_RULE
 from dbmigration.api.names import GROUP, KIND, PLURAL, SHORT_NAME, VERSION
-from dbmigration.api.spec import REQUIRED_BY_RULE, Spec
+from dbmigration.api.spec import Spec
 from dbmigration.api.status import Status
 
 FILE_NAME = f"{GROUP}_{PLURAL}.yaml"

@@ -1,0 +1,66 @@
+"""The kinds of fields that `spec` is made of: names, durations, numbers of files, and CEL rules.
+
+A rule of the CRD (CEL, checked at `kubectl apply`) and a validator (checked by the operator) say the same.
+"""
+
+import re
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, ConfigDict, Field
+
+from dbmigration.api.durations import DURATION_PATTERN, milliseconds
+from dbmigration.api.request import Model
+
+REQUIRED_BY_RULE = "x-required-by-rule"
+"""Marks a field whose absence a CEL rule refuses, with a better message than "Required value". Never reaches the CRD."""
+
+_MAX_TIMEOUT = "596h"  # PostgreSQL keeps timeouts as 32-bit milliseconds
+
+
+def rule(expression: str, message: str) -> dict[str, str]:
+    """One CEL rule of the CRD; `message` says what to write instead."""
+    return {"rule": expression, "message": message}
+
+
+def rules(*given: dict[str, str]) -> dict[str, Any]:
+    """The rules as extra keys of a JSON schema."""
+    return {"x-kubernetes-validations": list(given)}
+
+
+def _is_duration(text: str) -> str:
+    milliseconds(text)
+    return text
+
+
+DURATION_RULE = rule(
+    f"self.matches('{DURATION_PATTERN}') && duration(self) <= duration('{_MAX_TIMEOUT}')",
+    f"write a duration like 500ms, 2s, 1m30s or 4h, at most {_MAX_TIMEOUT}",
+)
+_TARGET = r"^[0-9]{3,18}$"
+_TARGET_RULE = rule(f"self.matches('{_TARGET}')", 'target is the number of a file as its name has it, in quotes: target: "004"')
+
+
+def _is_target(text: str) -> str:
+    if not re.fullmatch(_TARGET.strip("^$"), text):
+        raise ValueError(_TARGET_RULE["message"])
+    return text
+
+
+Target = Annotated[str, Field(max_length=253, json_schema_extra=rules(_TARGET_RULE)), AfterValidator(_is_target)]
+Duration = Annotated[str, Field(max_length=32, json_schema_extra=rules(DURATION_RULE)), AfterValidator(_is_duration)]
+ObjectName = Annotated[str, Field(min_length=1, max_length=253)]
+ObjectKey = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
+Identifier = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[A-Za-z_][A-Za-z0-9_$]*$")]
+Quantities = Annotated[
+    dict[str, Any],
+    Field(
+        json_schema_extra={"additionalProperties": {"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}]}}
+    ),
+]
+FreeForm = Annotated[dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})]
+
+
+class SpecModel(Model):
+    """Part of `spec`: unknown fields are refused, so that an operator never half obeys a newer resource."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
