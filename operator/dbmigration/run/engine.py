@@ -241,12 +241,13 @@ class Engine:
 
 def _read_to_the_end(plan: Plan) -> None:
     """Split every pending file before anything is done: what cannot be read must not be found after the first file ran."""
-    from dbmigration.migrations.script import inspect
+    from dbmigration.postgres.reading import source_of
+    from dbmigration.postgres.verify import verify_source
 
     for file in plan.pending:
-        inspect(file.path, file.header.transaction)
+        source_of(file, transaction=file.header.transaction)
         if file.verify is not None:
-            inspect(file.verify.path, file.verify.transaction)
+            verify_source(file.verify)
 
 
 def _standing(at: "FileProgress") -> str:
