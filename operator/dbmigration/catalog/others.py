@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from dbmigration.catalog.select import COMMENT, USER_OIDS, Select, grants, join_comment, not_a_member
+from dbmigration.catalog.select import BY_NAME, COMMENT, USER_OIDS, Select, grants, join_comment, not_a_member
 
 SCHEMAS: Final = Select(
     kind="'schema'",
@@ -149,23 +149,6 @@ def _known_by_name(catalog: str) -> Select:
     )
 
 
-_BY_NAME = (
-    "pg_operator",
-    "pg_opclass",
-    "pg_opfamily",
-    "pg_cast",
-    "pg_conversion",
-    "pg_collation",
-    "pg_ts_config",
-    "pg_ts_dict",
-    "pg_ts_parser",
-    "pg_ts_template",
-    "pg_language",
-    "pg_am",
-    "pg_foreign_data_wrapper",
-    "pg_transform",
-)
-
 SELECTS: Final = (
     SCHEMAS,
     FUNCTIONS,
@@ -176,5 +159,5 @@ SELECTS: Final = (
     EVENT_TRIGGERS,
     PUBLICATIONS,
     FOREIGN_SERVERS,
-    *(_known_by_name(catalog) for catalog in _BY_NAME),
+    *(_known_by_name(catalog) for catalog in BY_NAME),
 )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from dbmigration.migrations.model import HistoryTable
 from dbmigration.postgres.quote import literal
@@ -9,6 +10,24 @@ from dbmigration.postgres.schema import SCHEMA
 
 USER_OIDS = 16384
 """FirstNormalObjectId (access/transam.h): what has a lower oid came with initdb."""
+
+BY_NAME: Final = (
+    "pg_operator",
+    "pg_opclass",
+    "pg_opfamily",
+    "pg_cast",
+    "pg_conversion",
+    "pg_collation",
+    "pg_ts_config",
+    "pg_ts_dict",
+    "pg_ts_parser",
+    "pg_ts_template",
+    "pg_language",
+    "pg_am",
+    "pg_foreign_data_wrapper",
+    "pg_transform",
+)
+"""Catalogs of rare kinds: that an object is there is all that is written down."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from typing import Final
 
 from dbmigration.catalog import others, relations
+from dbmigration.catalog.fingerprint import fingerprint
 from dbmigration.catalog.model import ON, Snapshot
 from dbmigration.catalog.select import query
 from dbmigration.errors import DbmigrationError
@@ -39,13 +40,19 @@ _BEGIN: Final = "; ".join(
 def take_snapshot(session: Session, table: HistoryTable | None = None) -> Snapshot:
     """The schema as it is now, without `table` (None: the default place) and without what is ours.
 
-    Three round trips, in a read-only transaction of their own: the session must not be in one. Takes no lock on any table, reads no row.
+    Four round trips, in a read-only transaction of their own: the session must not be in one. Takes no lock on any table, reads no row.
     Raises as `Session.query` does.
     """
-    statement = query(_SELECTS, table or HistoryTable())
+    return take_with_fingerprint(session, table or HistoryTable())[0]
+
+
+def take_with_fingerprint(session: Session, table: HistoryTable) -> tuple[Snapshot, str]:
+    """The same, and the fingerprint of exactly this state."""
+    statement = query(_SELECTS, table)
     for tries_left in reversed(range(_TRIES)):
         try:
             session.query(_BEGIN)
+            mark = session.query(f"SELECT {fingerprint(table)}")[0][0]
             rows = session.query(statement)
             session.query("COMMIT")
             break
@@ -62,4 +69,4 @@ def take_snapshot(session: Session, table: HistoryTable | None = None) -> Snapsh
         if on is not None:
             parts[ON] = on
         objects[f"{kind} {name}"] = parts
-    return Snapshot(dict(sorted(objects.items())), session.server.major)
+    return Snapshot(dict(sorted(objects.items())), session.server.major), mark

@@ -7,12 +7,13 @@ from typing import Any, NoReturn
 from dbmigration.api.reasons import Reason
 from dbmigration.errors import Permanent, Place
 from dbmigration.migrations.digest import CONFIG_NAME
-from dbmigration.migrations.model import DEFAULT_ENVIRONMENTS, HistoryTable, LintChoice, SetConfig
+from dbmigration.migrations.model import DEFAULT_ENVIRONMENTS, DriftChoice, HistoryTable, LintChoice, SetConfig
 
 IDENTIFIER_BYTES = 63
 """PostgreSQL cuts longer names silently (manual 4.1.1, NAMEDATALEN)."""
 
 LINT_SEVERITIES = ("off", "note", "warning", "error")
+DRIFT_POLICIES = ("report", "refuse", "off")
 
 _ENVIRONMENT = re.compile(r"[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?")
 
@@ -37,8 +38,8 @@ def parse_config(data: bytes) -> SetConfig:
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
         place = Place(CONFIG_NAME, _error_line(str(exc)))
         raise Permanent(Reason.SOURCE_INVALID, f"is not TOML: {exc}", place=place) from exc
-    _refuse_unknown(document, ("environments", "history", "lint"), "")
-    return SetConfig(history=_history(document), environments=_environments(document), lint=_lint(document))
+    _refuse_unknown(document, ("environments", "history", "lint", "drift"), "")
+    return SetConfig(history=_history(document), environments=_environments(document), lint=_lint(document), drift=_drift(document))
 
 
 def _history(document: dict[str, Any]) -> HistoryTable | None:
@@ -93,6 +94,19 @@ def _lint_choice(choice: dict[str, Any]) -> LintChoice:
     if files is not None and (not isinstance(files, list) or not files or not all(isinstance(name, str) for name in files)):
         _fail(f"lint.rules.files of {rule} must be a list of file names; leave it out for every file")
     return LintChoice(rule, str(severity), reason.strip(), tuple(files or ()))
+
+
+def _drift(document: dict[str, Any]) -> DriftChoice:
+    table = document.get("drift", {})
+    if not isinstance(table, dict):
+        _fail('drift must be a table: [drift] with policy = "…" and ignore = ["…"]')
+    _refuse_unknown(table, ("policy", "ignore"), "drift.")
+    policy, ignore = table.get("policy"), table.get("ignore", [])
+    if policy is not None and policy not in DRIFT_POLICIES:
+        _fail(f"drift.policy must be one of {', '.join(DRIFT_POLICIES)}")
+    if not isinstance(ignore, list) or not all(isinstance(pattern, str) and pattern for pattern in ignore):
+        _fail('drift.ignore must be a list of patterns, such as ["audit.*", "table public.events_p*"]')
+    return DriftChoice(policy, tuple(ignore))
 
 
 def _identifier(value: object, key: str) -> str:

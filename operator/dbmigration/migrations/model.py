@@ -87,12 +87,25 @@ class LintChoice:
 
 
 @dataclass(frozen=True, slots=True)
+class DriftChoice:
+    """[drift]: what to do when the schema is not what migrations made, and which objects may differ.
+
+    `policy` "report", "refuse" or "off"; None: the file does not say. `ignore`: patterns as in a shell, of names ("audit.*") or of kind and
+    name ("table public.events_p*").
+    """
+
+    policy: str | None = None
+    ignore: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class SetConfig:
     """What dbmigration.toml beside the files says. `history` None: the file does not name one. `lint`: a later choice wins."""
 
     history: HistoryTable | None = None
     environments: tuple[str, ...] = DEFAULT_ENVIRONMENTS
     lint: tuple[LintChoice, ...] = ()
+    drift: DriftChoice = DriftChoice()
 
 
 @dataclass(frozen=True, slots=True)

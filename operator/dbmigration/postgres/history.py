@@ -161,6 +161,8 @@ def prepare(session: Session, table: HistoryTable, *, history_too: bool = True) 
         if not found.ours_exists:
             statements.append(schema.CREATE_SCHEMA)
         statements += schema.CREATE_TABLES
+    else:
+        statements += schema.upgrade_from(found.layout)
     if history_too:
         meta = {"history_schema": table.schema, "history_table": table.table}
         if found.columns is None:

@@ -1,14 +1,27 @@
 """What we keep in the database, in schema `dbmigration`. The history table is not part of it: it may belong to someone else."""
 
+from collections.abc import Mapping
+
 from dbmigration.migrations.model import HistoryTable
 from dbmigration.postgres.quote import literal, qualified
 
 SCHEMA = "dbmigration"
 
-LAYOUT = 1
+LAYOUT = 2
 """Raised with every change of the tables below; `meta` says which one a database has."""
 
 CREATE_SCHEMA = f"CREATE SCHEMA {SCHEMA}"
+
+# The schema after each run, as `catalog.model.Snapshot` writes it: what the next run expects to find.
+CREATE_SNAPSHOT = f"""CREATE TABLE {SCHEMA}.snapshot (
+        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        taken_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+        run_id text NOT NULL,
+        version text,
+        history_key text NOT NULL,
+        fingerprint text,
+        content jsonb NOT NULL
+    )"""
 
 CREATE_TABLES: tuple[str, ...] = (
     # Where the history is, and which layout this is.
@@ -44,8 +57,12 @@ CREATE_TABLES: tuple[str, ...] = (
         at timestamptz NOT NULL DEFAULT clock_timestamp(),
         PRIMARY KEY (migration_name, statement)
     )""",
+    CREATE_SNAPSHOT,
     f"INSERT INTO {SCHEMA}.meta (key, value) VALUES ('layout', '{LAYOUT}')",
 )
+
+UPGRADES: Mapping[int, tuple[str, ...]] = {2: (CREATE_SNAPSHOT,)}
+"""What each layout brought that the one before it had not."""
 
 HISTORY_COLUMNS = ("id", "migration_name", "applied_at")
 
@@ -62,3 +79,11 @@ def create_history(table: HistoryTable) -> str:
 def set_meta(**values: str) -> str:
     rows = ", ".join(f"({literal(key)}, {literal(value)})" for key, value in values.items())
     return f"INSERT INTO {SCHEMA}.meta (key, value) VALUES {rows} ON CONFLICT (key) DO UPDATE SET value = EXCLUDED.value"
+
+
+def upgrade_from(layout: int) -> list[str]:
+    """The statements that bring tables of an older layout up to the present one; none when they are."""
+    if layout >= LAYOUT:
+        return []
+    steps = [statement for number in range(layout + 1, LAYOUT + 1) for statement in UPGRADES.get(number, ())]
+    return [*steps, set_meta(layout=str(LAYOUT))]

@@ -20,6 +20,7 @@ from dbmigration.run.result import Done, RunResult, now
 from dbmigration.run.rollback import Choose
 from dbmigration.run.source import history_table, read_source
 from dbmigration.run.stop import StopRequest
+from dbmigration.run.truth import Truth, policy_of
 
 if TYPE_CHECKING:
     from dbmigration.postgres.apply import FileProgress
@@ -61,16 +62,18 @@ class Engine:
         files = read_source(self.options)
         with self._session(result) as session, self._lock(session):
             table = history_table(self.options, files)
-            plan = self._plan(files, read_history(session, table), result)
-            if not plan.pending:
-                result.backup_reason = Reason.NOTHING_PENDING
-                self._say(Step.PLAN, "nothing is pending", finished=True)
-                return
-            _read_to_the_end(plan)
-            names = ", ".join(file.name for file in plan.pending)
-            self._say(Step.PLAN, f"{len(plan.pending)} pending: {names}", total=len(plan.pending), finished=True)
-            self._back_up(session, result)
-            self._apply(session, table, plan, result)
+            history = read_history(session, table)
+            plan = self._plan(files, history, result)
+            with self._truth(session, files).kept(history, result, self._say_drift):
+                if not plan.pending:
+                    result.backup_reason = Reason.NOTHING_PENDING
+                    self._say(Step.PLAN, "nothing is pending", finished=True)
+                    return
+                _read_to_the_end(session, plan)
+                names = ", ".join(file.name for file in plan.pending)
+                self._say(Step.PLAN, f"{len(plan.pending)} pending: {names}", total=len(plan.pending), finished=True)
+                self._back_up(session, result)
+                self._apply(session, table, plan, result)
 
     def _rollback(self, result: RunResult, choose: Choose) -> None:
         files = read_source(self.options)
@@ -82,8 +85,9 @@ class Engine:
             if not chosen:
                 result.backup_reason = Reason.NOTHING_PENDING
                 return
-            self._back_up(session, result)
-            self._undo(session, table, chosen, result)
+            with self._truth(session, files).kept(history, result, self._say_drift):
+                self._back_up(session, result)
+                self._undo(session, table, chosen, result)
 
     def _look(self, result: RunResult) -> None:
         files = read_source(self.options)
@@ -95,7 +99,10 @@ class Engine:
 
         files = read_source(self.options)
         with self._session(result) as session:
-            self._plan(files, read_history(session, history_table(self.options, files)), result)
+            history = read_history(session, history_table(self.options, files))
+            self._plan(files, history, result)
+            truth = self._truth(session, files)
+            truth.look(history, result, self._say_drift)
             version = result.version()
             newest = next((line.file for line in result.migrations() if line.version == version and line.file), None)
             if newest is None or newest.verify is None:
@@ -105,6 +112,7 @@ class Engine:
             verify_file(session, newest, self.options.execution)
             result.verified_again = newest.name
             self._say(Step.VERIFY, f"{newest.verify.name} passed", file=newest.verify.name, finished=True)
+            truth.refuse(result)
 
     def _back_up_only(self, result: RunResult) -> None:
         with self._session(result, writable=False) as session:
@@ -152,6 +160,14 @@ class Engine:
             raise found.findings[0]
         return found.plan
 
+    def _truth(self, session: Session, files: MigrationSet) -> Truth:
+        choice = files.config.drift
+        policy = policy_of(self.options.drift, choice)
+        return Truth(session, history_table(self.options, files), policy, choice.ignore, self.options.run_id)
+
+    def _say_drift(self, message: str) -> None:
+        self._say(Step.DRIFT, message, finished=True)
+
     def _back_up(self, session: Session, result: RunResult) -> None:
         target = self.options.backup
         if target is None:
@@ -180,7 +196,6 @@ class Engine:
 
         total = len(plan.pending)
         for index, file in enumerate(plan.pending):
-            lock.check(session)
             self.stop.check()
             self._say(Step.APPLY, f"applying {file.name}", file=file.name, done=index, total=total)
 
@@ -206,7 +221,6 @@ class Engine:
 
         total = len(chosen)
         for index, file in enumerate(chosen):
-            lock.check(session)
             self.stop.check()
             self._say(Step.ROLLBACK, f"rolling back {file.name}", file=file.name, done=index, total=total)
 
@@ -239,15 +253,12 @@ class Engine:
         self.on_progress(Progress(step, message, file=file, done=done, total=total, finished=finished))
 
 
-def _read_to_the_end(plan: Plan) -> None:
+def _read_to_the_end(session: Session, plan: Plan) -> None:
     """Split every pending file before anything is done: what cannot be read must not be found after the first file ran."""
-    from dbmigration.postgres.reading import source_of
-    from dbmigration.postgres.verify import verify_source
+    from dbmigration.postgres.reading import read_ahead
 
     for file in plan.pending:
-        source_of(file, transaction=file.header.transaction)
-        if file.verify is not None:
-            verify_source(file.verify)
+        read_ahead(session, file)
 
 
 def _standing(at: "FileProgress") -> str:

@@ -1,6 +1,7 @@
 """What either face, Job or command line, asks of the engine."""
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 
 from dbmigration.migrations.model import HistoryTable
@@ -19,12 +20,21 @@ class BackupTarget:
     uri_base: str | None = None
 
 
+class DriftPolicy(StrEnum):
+    """What to do when the schema is not what migrations made."""
+
+    REPORT = "report"
+    REFUSE = "refuse"
+    OFF = "off"
+
+
 @dataclass(frozen=True, slots=True)
 class RunOptions:
     """One run. `history` None: what dbmigration.toml says, else the default place. `backup` None: no dump, and the result says so.
 
     `expected_digest`: refuse a folder whose bytes are not those (SourceChanging). `lock_wait` in seconds.
-    `reapply_rolled_back`: a person asks, so files that a person rolled back are pending again.
+    `reapply_rolled_back`: a person asks, so files that a person rolled back are pending again. `drift` None: what dbmigration.toml says,
+    else to report.
     """
 
     directory: Path
@@ -38,3 +48,4 @@ class RunOptions:
     expected_digest: str | None = None
     reapply_rolled_back: bool = False
     lock_wait: float = 60.0
+    drift: DriftPolicy | None = None

@@ -11,6 +11,7 @@ class Step(StrEnum):
     CONNECT = "connect"
     LOCK = "lock"
     PLAN = "plan"
+    DRIFT = "drift"
     BACKUP = "backup"
     APPLY = "apply"
     ROLLBACK = "rollback"

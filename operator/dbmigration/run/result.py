@@ -12,6 +12,7 @@ from dbmigration.postgres.session import Server
 
 if TYPE_CHECKING:
     from dbmigration.backup.record import Backup
+    from dbmigration.catalog.compare import Drift
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,8 @@ class RunResult:
 
     `plan` is the plan before anything ran; `migrations()` is the state after it. `executed_sql`: a migration's own SQL was begun;
     `working_on` names the file whose SQL was begun and not finished, `verified_again` the one whose verify script was run on request.
-    `backup_reason` says why there is a backup, or why there is none.
+    `backup_reason` says why there is a backup, or why there is none. `drift`: where the schema was not what migrations had made, before
+    anything ran; `drift_note` says why it was not compared.
     """
 
     run_id: str
@@ -49,6 +51,8 @@ class RunResult:
     verified_again: str | None = None
     backup: "Backup | None" = None
     backup_reason: Reason | None = None
+    drift: "tuple[Drift, ...]" = ()
+    drift_note: str | None = None
 
     @property
     def succeeded(self) -> bool:
