@@ -98,6 +98,7 @@ CREATE SEQUENCE numbers;
 CREATE FUNCTION fixed() RETURNS text LANGUAGE sql STABLE AS 'select ''a''::text';
 CREATE FUNCTION loose() RETURNS text LANGUAGE plpgsql AS 'begin return ''a''; end';
 CREATE TABLE other (id int PRIMARY KEY);
+CREATE TABLE parent (id int, proven int, guessed int) PARTITION BY LIST (id);
 """
 TABLE = (
     "CREATE TABLE t (id int, proven int, guessed int, CONSTRAINT proof CHECK (proven IS NOT NULL)); "
@@ -199,6 +200,10 @@ EXCLUSIVE = (
     ("ALTER TABLE t ALTER id SET STATISTICS 100", False),
     ("ALTER TABLE t ADD CHECK (id > 0) NOT VALID", True),
     ("ALTER TABLE t ADD FOREIGN KEY (id) REFERENCES other (id) NOT VALID", False),
+    ("ALTER TABLE t ADD UNIQUE (id)", True),
+    ("ALTER TABLE parent ATTACH PARTITION t DEFAULT", True),
+    ("CLUSTER t USING t_proven", True),
+    ("REINDEX TABLE t", False),
     ("ALTER TABLE t VALIDATE CONSTRAINT guess", False),
     ("ALTER TABLE t DROP CONSTRAINT guess", True),
     ("ALTER TABLE t SET (fillfactor = 70)", False),

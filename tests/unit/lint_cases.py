@@ -41,6 +41,7 @@ FOUND: dict[str, tuple[Case, ...]] = {
         Case("ALTER TABLE app.users ADD FOREIGN KEY (org_id) --!\n REFERENCES app.users;", severity="error"),
         Case("UPDATE app.users SET nmae = 'x' WHERE id = 1; --!", severity="error"),
         Case("INSERT INTO app.usres VALUES (1); --!", severity="warning"),
+        Case("ALTER TABLE uesrs ADD x int; --!", before="CREATE TABLE users (id bigint);", severity="warning"),
         Case("ALTER TABLE usrs ADD x int; --!", before="CREATE TABLE users (id bigint);", severity="warning"),
         Case("ALTER TABLE gone ADD x int; --!", before="CREATE TABLE gone (id bigint); DROP TABLE gone;", severity="error"),
         Case(
@@ -91,6 +92,12 @@ FOUND: dict[str, tuple[Case, ...]] = {
         Case("DROP TABLE IF EXISTS elsewhere; --!"),
     ),
     "drop-column": (Case("ALTER TABLE app.users ADD x int,\n DROP COLUMN age; --!".replace("\n", " ")),),
+    "drop-object": (
+        Case("DROP VIEW IF EXISTS v; --!"),
+        Case("DROP FUNCTION IF EXISTS app.f(int); --!"),
+        Case("DROP TYPE IF EXISTS mood; --!"),
+        Case("DROP EXTENSION IF EXISTS citext; --!"),
+    ),
     "drop-schema": (Case("DROP SCHEMA app; --!"),),
     "drop-database": (Case("DROP DATABASE old; --!"), Case("DROP OWNED BY somebody; --!")),
     "drop-cascade": (
@@ -217,6 +224,7 @@ FOUND: dict[str, tuple[Case, ...]] = {
     "statement-after-exclusive-lock": (
         Case("BEGIN;\nALTER TABLE app.users ADD x int;\nUPDATE app.users SET x = 1 WHERE id > 5; --!\nCOMMIT;"),
         Case("ALTER TABLE app.users ADD x int;\nCREATE INDEX ON app.users (x); --!"),
+        Case("ALTER TABLE app.users ADD x int; UPDATE app.users SET x = 1 WHERE id > 5; --!"),
         Case("ALTER TABLE app.users ADD x int;\nINSERT INTO elsewhere SELECT id FROM app.users; --!"),
         Case("ALTER TABLE app.users ADD CONSTRAINT a CHECK (age > 0) NOT VALID;\nALTER TABLE app.users VALIDATE CONSTRAINT a; --!"),
         Case("ALTER TABLE app.users ADD x int;\nDO $$ BEGIN UPDATE app.users SET x = 1; END $$; --!"),
@@ -230,7 +238,10 @@ FOUND: dict[str, tuple[Case, ...]] = {
 }
 
 LEFT_ALONE: dict[str, tuple[Case, ...]] = {
-    "not-runnable": (Case("\\restrict abc\nSELECT 1;\n\\unrestrict abc\n"),),
+    "not-runnable": (
+        Case("BEGIN;\nCREATE INDEX CONCURRENTLY ON app.users (name);\nCOMMIT;"),
+        Case("\\restrict abc\nSELECT 1;\n\\unrestrict abc\n"),
+    ),
     "syntax-error": (Case("CREATE FUNCTION f() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT 1; END;"),),
     "empty-migration": (Case("SELECT 1;"),),
     "identifier-too-long": (Case(f"CREATE INDEX CONCURRENTLY {'i' * 63} ON app.users (name);\nSELECT '{'x' * 90}';"),),
@@ -277,6 +288,11 @@ LEFT_ALONE: dict[str, tuple[Case, ...]] = {
     ),
     "drop-table": (Case("CREATE TABLE app.x (id int); DROP TABLE app.x;"), Case("CREATE TEMP TABLE x (id int); DROP TABLE x;")),
     "drop-column": (Case("ALTER TABLE app.users ADD x int; ALTER TABLE app.users DROP x;"),),
+    "drop-object": (
+        Case("DROP VIEW IF EXISTS v; CREATE VIEW v AS SELECT 1;"),
+        Case("CREATE TYPE mood AS ENUM ('sad'); DROP TYPE mood;"),
+        Case("DROP TRIGGER IF EXISTS t ON app.users; DROP POLICY IF EXISTS p ON app.users;"),
+    ),
     "drop-schema": (Case("CREATE SCHEMA x; DROP SCHEMA x;"),),
     "drop-cascade": (Case("DROP TABLE app.users;"), Case("CREATE TEMP TABLE x (id int); DROP TABLE x CASCADE;")),
     "truncate": (Case("CREATE TABLE app.x (id int); TRUNCATE app.x;"),),

@@ -1,7 +1,7 @@
 """What a rule may look at beside the operation itself: the script, the set before it, the database where there is one."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dbmigration.lint import operations as op
 from dbmigration.lint.model import Model, Table
@@ -17,6 +17,7 @@ class Held:
     table: Relation
     line: int
     what: str
+    statement: int = 0  # its index
 
 
 @dataclass(slots=True)
@@ -50,6 +51,13 @@ class Context:
         found = self.model.find(table)
         return self.is_new(table) or ((found.name if found else table), column) in self.added
 
+    def is_made_again(self, drop: op.Drop) -> bool:
+        """The script creates an object of this kind and name after dropping it, for which CREATE OR REPLACE may not be enough."""
+        after = (statement for statement in self.script.statements if statement.index > self.statement.index)
+        return any(
+            isinstance(o, op.Create) and o.kind is drop.kind and o.name == drop.name for statement in after for o in statement.operations
+        )
+
     def advance(self, operation: Operation) -> None:
         """Note what the operation makes and locks; the model is changed by `replay` after this."""
         if isinstance(operation, op.CreateTable):
@@ -69,7 +77,7 @@ class Context:
             )
         lock = self.exclusive_lock(operation)
         if lock is not None and self.in_transaction and not self.is_new(lock.table):
-            self.held.setdefault(lock.table, lock)
+            self.held.setdefault(lock.table, replace(lock, statement=self.statement.index))
 
     def exclusive_lock(self, operation: Operation) -> Held | None:
         """The ACCESS EXCLUSIVE lock that the operation takes on a table, whether new or not (manual 13.3, and each command's page)."""
@@ -91,8 +99,12 @@ class Context:
                 return Held(table, line, "ALTER TABLE")
             case op.DetachPartition(table=table, concurrently=False):
                 return Held(table, line, "DETACH PARTITION")
+            case op.AttachPartition(partition=partition):
+                return Held(partition, line, "ATTACH PARTITION")
             case op.Truncate(table=table):
                 return Held(table, line, "TRUNCATE")
+            case op.Vacuum(table=Relation() as table, what=what):
+                return Held(table, line, what)
             case op.Lock(table=table, exclusive=True):
                 return Held(table, line, "LOCK TABLE")
             case op.Rename(kind=kind, name=table) if kind in (Object.TABLE, Object.COLUMN, Object.CONSTRAINT):

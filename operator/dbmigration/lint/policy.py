@@ -7,9 +7,12 @@ from dbmigration.lint.comments import Ignore
 from dbmigration.lint.finding import Finding, Severity
 from dbmigration.lint.registry import BY_NAME, INVALID_IGNORE, UNUSED_IGNORE
 from dbmigration.lint.rule import Hit, Rule
+from dbmigration.lint.rules import files
 from dbmigration.migrations.digest import CONFIG_NAME
 from dbmigration.migrations.model import LintChoice
 
+_CATCH_ALL = files.not_runnable.name
+"""Says what the runner would refuse, where no other rule has said it better."""
 _UNSPOKEN = (INVALID_IGNORE.name, UNUSED_IGNORE.name)
 
 
@@ -65,7 +68,9 @@ class Policy:
         """By file and line, worst first on the same line."""
         for finding in (*self._bad_ignores(), *self._bad_choices()):
             self.add(finding)
-        return tuple(sorted(self._found.values(), key=lambda f: (_order(f.file), f.line or 0, -f.severity, f.rule)))
+        clearer = {(f.file, f.line) for f in self._found.values() if f.severity is Severity.ERROR and f.rule != _CATCH_ALL}
+        said = [f for f in self._found.values() if f.rule != _CATCH_ALL or (f.file, f.line) not in clearer]
+        return tuple(sorted(said, key=lambda f: (_order(f.file), f.line or 0, -f.severity, f.rule)))
 
     def _bad_ignores(self) -> Iterable[Finding]:
         for file, ignores in self._ignores.items():

@@ -51,6 +51,7 @@ RULES: Final[tuple[Rule, ...]] = (
     # data that is gone
     destructive.drop_table,
     destructive.drop_column,
+    destructive.drop_object,
     destructive.drop_schema,
     destructive.drop_database,
     destructive.drop_cascade,

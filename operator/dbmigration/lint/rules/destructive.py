@@ -9,15 +9,21 @@ from dbmigration.lint.finding import Severity
 from dbmigration.lint.operations import Object
 from dbmigration.lint.rule import Hit, operation_rule
 
-_HOLDING_DATA: Final = (Object.TABLE, Object.MATERIALIZED_VIEW)
+_USED_BY_CODE: Final = (
+    Object.VIEW,
+    Object.MATERIALIZED_VIEW,
+    Object.FUNCTION,
+    Object.TYPE,
+    Object.DOMAIN,
+    Object.SEQUENCE,
+    Object.EXTENSION,
+    Object.FOREIGN_TABLE,
+)
 
 
 @operation_rule(Severity.ERROR, "A table, with all its rows, is dropped", op.Drop)
 def drop_table(drop: op.Drop, c: Context) -> Iterator[Hit]:
-    if drop.kind in _HOLDING_DATA and not c.is_new(drop.name):
-        known = c.table(drop.name)
-        if drop.kind is Object.MATERIALIZED_VIEW or (known is not None and known.kind is not Object.TABLE):
-            return
+    if drop.kind is Object.TABLE and not c.is_new(drop.name):
         yield Hit(
             f"{drop.name} and all its rows are gone for good, and code that still uses it fails: "
             "rename it first, drop it in a later release when nobody missed it"
@@ -31,6 +37,18 @@ def drop_column(drop: op.DropColumn, c: Context) -> Iterator[Hit]:
             f"the values of {drop.table}.{drop.column} are gone for good, and code that still names the column fails: "
             "release code that no longer uses it first"
         )
+
+
+@operation_rule(Severity.WARNING, "A view, function, type or sequence that code may use is dropped", op.Drop)
+def drop_object(drop: op.Drop, c: Context) -> Iterator[Hit]:
+    if drop.kind not in _USED_BY_CODE or c.is_new(drop.name):
+        return
+    type_ = c.model.types.get(drop.name.name)
+    if drop.kind in (Object.TYPE, Object.DOMAIN) and type_ is not None and type_.file == c.script.name:
+        return
+    if drop.kind in (Object.VIEW, Object.FUNCTION) and c.is_made_again(drop):
+        return
+    yield Hit(f"code that still uses {drop.kind.value} {drop.name} fails from the commit on: release code that does not, first")
 
 
 @operation_rule(Severity.ERROR, "A schema is dropped", op.Drop)

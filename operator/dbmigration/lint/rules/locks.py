@@ -35,7 +35,7 @@ def statement_after_exclusive_lock(operation: Operation, c: Context) -> Iterator
 
 def _before(c: Context) -> Held | None:
     """The first lock that an earlier statement took."""
-    return next((held for held in c.held.values() if held.line < c.statement.line), None)
+    return next((held for held in c.held.values() if held.statement < c.statement.index), None)
 
 
 def _slow(operation: Operation, c: Context) -> str:

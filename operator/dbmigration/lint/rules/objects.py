@@ -1,7 +1,7 @@
 """What the set has not made, and what it makes twice."""
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from dbmigration.lint import operations as op
 from dbmigration.lint.context import Context
@@ -14,7 +14,8 @@ from dbmigration.lint.rule import NO_VERIFY, Hit, ScriptView, operation_rule, sc
 _SYSTEM = ("pg_catalog", "information_schema", "pg_temp", "pg_toast")
 _NEAR = 0.85
 """Similarity of two names (difflib's ratio) that makes one a likely slip of the other."""
-_INSERTED = ("xmin", "xmax", "ctid", "cmin", "cmax", "tableoid")
+_SHORT = 3
+_SYSTEM_COLUMNS = ("xmin", "xmax", "ctid", "cmin", "cmax", "tableoid")
 
 
 @operation_rule(
@@ -60,14 +61,21 @@ def _columns(name: Relation, columns: tuple[str, ...], c: Context) -> Iterator[H
     if table is None or not table.complete or table.kind is not Object.TABLE or c.model.mentioned(table.name.name):
         return
     for column in columns:
-        if column and column not in table.columns and column not in _INSERTED:
-            near = difflib.get_close_matches(column, table.columns, 1, _NEAR)
-            yield Hit(f"{name} has no column {column}{f': is {near[0]} meant?' if near else ''}")
+        if column and column not in table.columns and column not in _SYSTEM_COLUMNS:
+            near = _nearest(column, table.columns)
+            yield Hit(f"{name} has no column {column}{f': is {near} meant?' if near else ''}")
 
 
 def _near(name: Relation, c: Context) -> str:
-    near = difflib.get_close_matches(name.name, c.model.by_name, 1, _NEAR)
-    return f": is {c.model.by_name[near[0]][0]} meant?" if near and near[0] != name.name else ""
+    near = _nearest(name.name, c.model.by_name)
+    return f": is {c.model.by_name[near][0]} meant?" if near and near != name.name else ""
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    """The known name that this one is a likely slip of: letters swapped, left out or doubled; "" for none."""
+    known = list(known)
+    swapped = [other for other in known if len(name) > _SHORT and other != name and sorted(other) == sorted(name)]
+    return next(iter(swapped or difflib.get_close_matches(name, known, 1, _NEAR)), "")
 
 
 @operation_rule(Severity.ERROR, "Something is made that an earlier file made already", op.CreateTable, op.AddColumn, op.Create)
