@@ -81,7 +81,6 @@ def apply_pending(
         reapply_rolled_back=reapply_rolled_back,
     )
     for file in plan.pending:
-        lock.check(session)
         result = apply_file(session, file, table=table, execution=execution or Execution(), run_id=run_id, on_progress=note)
         done.files.append(file.name)
         done.results.append(result)

@@ -8,6 +8,7 @@ from enum import StrEnum
 from dbmigration.api.reasons import Reason
 from dbmigration.errors import DbmigrationError, Permanent, Place, Transient
 from dbmigration.migrations.model import HistoryTable, MigrationFile
+from dbmigration.postgres import lock
 from dbmigration.postgres.blockers import blockers
 from dbmigration.postgres.errors import RETRIED
 from dbmigration.postgres.progress import FileProgress, OnProgress, Ticker
@@ -18,7 +19,7 @@ from dbmigration.postgres.stepwise import apply_stepwise, rollback_stepwise
 from dbmigration.postgres.transactional import Ran, Task, apply_in_transaction, rollback_in_transaction
 from dbmigration.postgres.verify import verify_source
 
-__all__ = ["FileApplied", "FileProgress", "RolledBackBy", "apply_file", "rollback_file"]
+__all__ = ["FileApplied", "FileProgress", "RolledBackBy", "apply_file", "read_ahead", "rollback_file"]
 
 _GROWTH = 1.25
 _GROWS_TO = 5
@@ -44,6 +45,16 @@ class RolledBackBy(StrEnum):
     FAILED_RUN = "undone"
 
 
+def read_ahead(session: Session, file: MigrationFile) -> None:
+    """Split a file and its verify script to their ends before anything is done: what cannot be read must not be found after others ran.
+
+    What is found is kept for `apply_file`. Raises Permanent META_COMMAND and SOURCE_INVALID, Transient SOURCE_CHANGING.
+    """
+    source_of(session, file, transaction=file.header.transaction)
+    if file.verify is not None:
+        verify_source(session, file.verify)
+
+
 def apply_file(
     session: Session,
     file: MigrationFile,
@@ -60,8 +71,8 @@ def apply_file(
     Raises Permanent SQL_FAILED, VERIFY_FAILED, OUTCOME_UNKNOWN, PARTIAL_FILE_EDITED, META_COMMAND, SOURCE_INVALID, HISTORY_FOREIGN,
     HISTORY_MOVED; Transient LOCK_TIMEOUT (naming who held the lock), CONNECTION_LOST, INTERRUPTED, DEADLINE_EXCEEDED, SOURCE_CHANGING.
     """
-    source = source_of(file, transaction=file.header.transaction)
-    verify = verify_source(file.verify) if file.verify is not None else None
+    source = source_of(session, file, transaction=file.header.transaction)
+    verify = verify_source(session, file.verify) if file.verify is not None else None
     ticker = Ticker(on_progress, file.name, source.shape.statements, file.size)
     task = Task(session, file, source, verify, table, run_id, ticker)
 
@@ -93,7 +104,7 @@ def rollback_file(
             f"there is no rollback-{file.version}.sql: write it, or go forward with a new migration",
             place=Place(file.name),
         )
-    source = source_of(file.rollback, transaction=file.rollback.transaction)
+    source = source_of(session, file.rollback, transaction=file.rollback.transaction)
     ticker = Ticker(on_progress, source.name, source.shape.statements, source.path.stat().st_size)
     task = Task(session, file, source, None, table, run_id, ticker)
 
@@ -108,6 +119,7 @@ def rollback_file(
 def _run(task: Task, execution: Execution, once: Callable[[int, int], Ran]) -> FileApplied:
     """Try until it is done, a lock has timed out too often, or something else fails."""
     session, ticker = task.session, task.ticker
+    lock.raise_if_lost(session)
     session.take_warnings()
     ticker.at(0, 1, 0)
     attempt = 0

@@ -24,6 +24,10 @@ _TELL_EVERY_S = 10.0
 _OURS = f"locktype = 'advisory' AND classid = {_CLASS_ID} AND objid = {_OBJECT_ID} AND objsubid = 1 AND granted"
 
 
+COUNT_HELD = f"SELECT pg_catalog.count(*) FROM pg_catalog.pg_locks WHERE {_OURS} AND pid = pg_catalog.pg_backend_pid()"
+"""`check` for the end of a message: 0 when what ran before gave the lock back."""
+
+
 def acquire(session: Session, *, wait_s: float, on_wait: Callable[[str], None]) -> None:
     """Take the lock, trying for `wait_s` seconds. `on_wait` hears who holds it, at once and every 10 s.
 
@@ -40,14 +44,26 @@ def acquire(session: Session, *, wait_s: float, on_wait: Callable[[str], None]) 
             on_wait(f"waiting for the lock, held by {holder(session)}")
             tell_at = now + _TELL_EVERY_S
         session.stop.wait(min(random.uniform(0.2, 0.6), deadline - now))  # noqa: S311 - jitter, no secret
-    session.lock_held = True
+    session.lock_held, session.lock_lost = True, False
 
 
 def check(session: Session) -> None:
     """Make sure that the lock is still this very session's. Raises Transient CONNECTION_LOST."""
-    held = session.query(f"SELECT pid FROM pg_catalog.pg_locks WHERE {_OURS} AND pid = pg_catalog.pg_backend_pid()")
-    if not session.lock_held or not held:
-        session.lock_held = False
+    look(session)
+    if not session.lock_held:
+        session.lock_lost = True
+    raise_if_lost(session)
+
+
+def look(session: Session) -> None:
+    """Ask the server whether a session that has the lock still has it; `raise_if_lost` tells later."""
+    if session.lock_held and session.query(COUNT_HELD) == [(0,)]:
+        session.lock_held, session.lock_lost = False, True
+
+
+def raise_if_lost(session: Session) -> None:
+    """Without asking the server: what `check`, or the end of the last file, found."""
+    if session.lock_lost:
         raise Transient(Reason.CONNECTION_LOST, "this session no longer holds the database's lock; nothing more is done without it")
 
 

@@ -12,6 +12,7 @@ from dbmigration.migrations.script import inspect, inspect_bytes, read_statement
 from dbmigration.migrations.statements import CopyData, Kind, Shape, Statement
 from dbmigration.postgres.batch import Piece, Sender
 from dbmigration.postgres.progress import Ticker
+from dbmigration.postgres.session import Session
 
 _WHOLE_BYTES = 1024 * 1024
 """Up to this size a script is read once and kept; a larger one is streamed, and so read several times."""
@@ -36,13 +37,17 @@ class Fed:
     last_line: int
 
 
-def source_of(script: MigrationFile | Script, *, transaction: bool | None) -> Source:
+def source_of(session: Session, script: MigrationFile | Script, *, transaction: bool | None) -> Source:
     """Raises as `script.inspect` does, and Transient SOURCE_CHANGING."""
     text = None
     if script.path.stat().st_size <= _WHOLE_BYTES:
         text = script.path.read_bytes()
         _check(text_checksum(text, script.name), script.checksum, script.name)
-    shape = inspect(script.path, transaction) if text is None else inspect_bytes(text, transaction, name=script.name)
+    key = (script.name, script.checksum, transaction)
+    shape = session.shapes.get(key)
+    if shape is None:
+        shape = inspect(script.path, transaction) if text is None else inspect_bytes(text, transaction, name=script.name)
+        session.shapes[key] = shape
     return Source(script.name, script.path, script.checksum, shape, text)
 
 

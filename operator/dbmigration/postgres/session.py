@@ -18,6 +18,7 @@ from psycopg.pq import TransactionStatus
 from dbmigration.api.reasons import Reason
 from dbmigration.errors import Permanent, Transient
 from dbmigration.migrations.model import HistoryTable
+from dbmigration.migrations.statements import Shape
 from dbmigration.postgres import record
 from dbmigration.postgres.conninfo import ConnInfo
 from dbmigration.postgres.errors import ServerError, classify, classify_connect, mask_message
@@ -77,7 +78,8 @@ class Session:
     """A connection in autocommit with everything that must be known about it. Made by `connect()`; not shared between threads.
 
     `ready_for` is the history table whose place and shape were checked and that this session need not make any more. `used`: SQL of a file
-    ran, and what it left in the session was not cleared yet.
+    ran, and what it left in the session was not cleared yet. `shapes` keeps what `apply.read_ahead` found of scripts, by name, checksum
+    and header.
     """
 
     def __init__(self, connection: "psycopg.Connection[tuple[Any, ...]]", conninfo: ConnInfo, settings: Settings, server: Server) -> None:
@@ -87,8 +89,10 @@ class Session:
         self.server = server
         self.stop = StopRequest()
         self.lock_held = False
+        self.lock_lost = False
         self.used = False
         self.ready_for: HistoryTable | None = None
+        self.shapes: dict[tuple[str, str, bool | None], Shape] = {}
         self._warnings: list[str] = []
         connection.add_notice_handler(self._keep_warning)
 

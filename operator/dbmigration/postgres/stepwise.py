@@ -13,7 +13,7 @@ from dbmigration.api.reasons import Reason
 from dbmigration.errors import DbmigrationError, Permanent, Place, Transient
 from dbmigration.migrations.progress import StatementHash
 from dbmigration.migrations.statements import Kind, Statement
-from dbmigration.postgres import history, record, recover
+from dbmigration.postgres import history, lock, record, recover
 from dbmigration.postgres.batch import Piece, Sender
 from dbmigration.postgres.quote import literal
 from dbmigration.postgres.reading import check_unchanged, statements_with_data
@@ -55,6 +55,7 @@ def apply_stepwise(task: Task, *, lock_timeout_ms: int, attempt: int) -> Ran:
     )
     sender.flush()
     task.session.ready_for = task.table
+    lock.look(task.session)
     return Ran(duration_ms, statements)
 
 
@@ -74,6 +75,7 @@ def rollback_stepwise(task: Task, *, kind: str, lock_timeout_ms: int, attempt: i
         "COMMIT",
     )
     sender.flush()
+    lock.look(task.session)
     return Ran(int((time.monotonic() - started) * 1000), statements)
 
 

@@ -6,7 +6,7 @@ from psycopg.pq.abc import PGresult
 
 from dbmigration.errors import Permanent
 from dbmigration.migrations.model import HistoryTable, MigrationFile
-from dbmigration.postgres import history, record
+from dbmigration.postgres import history, lock, record
 from dbmigration.postgres.batch import Piece, Sender
 from dbmigration.postgres.progress import Ticker
 from dbmigration.postgres.quote import qualified
@@ -14,6 +14,9 @@ from dbmigration.postgres.reading import Source, check_unchanged, feed
 from dbmigration.postgres.schema import SCHEMA
 from dbmigration.postgres.session import Session
 from dbmigration.postgres.verify import Verdict, add_verify, begin
+
+_COUNT_HELD = Piece(lock.COUNT_HELD.encode())
+"""The lock is looked at after each file, at no round trip of its own: only SQL of a file, or the end of the connection, can lose it."""
 
 _STILL_DEPENDED_UPON = "2BP01"
 """dependent_objects_still_exist: DROP SCHEMA without CASCADE."""
@@ -74,7 +77,11 @@ def apply_in_transaction(task: Task, *, lock_timeout_ms: int, attempt: int) -> R
     )
     sender.settle()
     sender.say(*record.FORGET_OBJECTS)
+    if session.lock_held:
+        sender.add(_COUNT_HELD)
     session.used = not sender.flush()
+    if rows.locks == 0:
+        session.lock_held, session.lock_lost = False, True
     session.ready_for = task.table
     return Ran(rows.duration_ms, fed.statements)
 
@@ -113,18 +120,22 @@ def rollback_in_transaction(task: Task, *, kind: str, lock_timeout_ms: int, atte
                 "Save and drop it yourself, or leave its schema in the rollback script"
             )
         raise
+    lock.look(session)
     return Ran(rows.duration_ms, fed.statements)
 
 
 class _Rows:
-    """What the results of a file's messages tell: the verdict of its verify script, and our own statement's duration."""
+    """What the results of a file's messages tell: the verdict of its verify script, our own statement's duration, and the lock."""
 
     def __init__(self) -> None:
         self.verdict = Verdict()
         self.duration_ms = 0
+        self.locks: int | None = None
 
     def look(self, piece: Piece, result: PGresult) -> None:
         if piece.verifies:
             self.verdict.look(piece, result)
+        elif piece is _COUNT_HELD and result.ntuples:
+            self.locks = int(result.get_value(0, 0) or b"0")
         elif piece.file is None and result.ntuples:
             self.duration_ms = int(result.get_value(0, 0) or b"0")

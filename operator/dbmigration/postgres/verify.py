@@ -52,9 +52,9 @@ class Verdict:
         self._failed = Permanent(Reason.VERIFY_FAILED, f"{column} {why}", place=place)
 
 
-def verify_source(script: Script) -> Source:
+def verify_source(session: Session, script: Script) -> Source:
     """Raises Permanent SOURCE_INVALID for a script that could not be undone."""
-    source = source_of(script, transaction=script.transaction)
+    source = source_of(session, script, transaction=script.transaction)
     if not source.shape.transactional:
         why = source.shape.why or "it says so itself"
         raise Permanent(
@@ -79,7 +79,7 @@ def verify_file(session: Session, file: MigrationFile, execution: Execution) -> 
     """
     if file.verify is None:
         return False
-    source = verify_source(file.verify)
+    source = verify_source(session, file.verify)
     verdict = Verdict()
     sender = Sender(session, lambda piece, rows: verdict.look(piece, rows) if piece.verifies else None)
     session.used = True

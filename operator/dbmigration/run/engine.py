@@ -195,6 +195,7 @@ class Engine:
         from dbmigration.postgres.apply import apply_file
 
         total = len(plan.pending)
+        lock.check(session)  # a backup may have taken hours; each file looks again at its end
         for index, file in enumerate(plan.pending):
             self.stop.check()
             self._say(Step.APPLY, f"applying {file.name}", file=file.name, done=index, total=total)
@@ -220,6 +221,7 @@ class Engine:
         from dbmigration.postgres.apply import rollback_file
 
         total = len(chosen)
+        lock.check(session)
         for index, file in enumerate(chosen):
             self.stop.check()
             self._say(Step.ROLLBACK, f"rolling back {file.name}", file=file.name, done=index, total=total)
@@ -255,7 +257,7 @@ class Engine:
 
 def _read_to_the_end(session: Session, plan: Plan) -> None:
     """Split every pending file before anything is done: what cannot be read must not be found after the first file ran."""
-    from dbmigration.postgres.reading import read_ahead
+    from dbmigration.postgres.apply import read_ahead
 
     for file in plan.pending:
         read_ahead(session, file)
