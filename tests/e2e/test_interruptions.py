@@ -87,6 +87,17 @@ def test_job_deleted_in_mid_run(studio: Studio) -> None:
     applied_once(studio)
 
 
+def test_progress_of_a_long_run_is_on_the_resource(studio: Studio) -> None:
+    """Read from the log of the run while it lasts, and gone when it is over."""
+    start_and_stop_at_gate(studio)
+    seen = studio.wait(lambda seen: seen.status.progress is not None, "with progress")
+    assert seen.status.progress is not None
+    assert (seen.status.progress.step, seen.status.progress.file) == ("apply", "002_second.sql")
+    assert (seen.status.progress.done, seen.status.progress.total) == (1, 3)
+    studio.database.open_gate()
+    assert studio.wait_ready(version="003").status.progress is None
+
+
 def test_resource_deleted_in_mid_run_stops_cleanly(studio: Studio) -> None:
     """Nothing holds the resource back, its pod ends, the file is undone whole, and what was in before stays."""
     start_and_stop_at_gate(studio)
