@@ -86,7 +86,8 @@ class Report(Reported):
 
     `applied_now`, `rolled_back_now`: names of the files that this very run applied or rolled back, in order. `executed_sql`: a migration's
     own SQL was begun (counts as an attempt). `backup_reason`: why there is or is not a backup. `verified_file`: the newest file whose
-    verify script passed in this run.
+    verify script passed in this run. `drift`: the first of the `drift_count` differences between the schema as it was before the run and
+    what migrations had made of it, one line each.
     """
 
     run_id: str
@@ -111,6 +112,8 @@ class Report(Reported):
     backup_reason: Reason | None = None
     verified_file: str | None = None
     verify_reason: Reason | None = None
+    drift: tuple[str, ...] = ()
+    drift_count: int = 0
     migrations: tuple[MigrationReport, ...] = ()
     truncated: bool = False
 
@@ -121,7 +124,9 @@ class Report(Reported):
         """The same report with its lists shortened, newest kept, until its JSON fits `limit` bytes; `truncated` says so."""
         report = self
         keep = len(self.migrations)
-        while len(report.to_json().encode()) > limit and (keep or report.applied_now or report.rolled_back_now or report.pending_names):
+        while len(report.to_json().encode()) > limit and (
+            keep or report.applied_now or report.rolled_back_now or report.pending_names or report.drift
+        ):
             keep //= 2
             report = self.model_copy(
                 update={
@@ -130,6 +135,7 @@ class Report(Reported):
                     "applied_now": self.applied_now[len(self.applied_now) - keep :] if keep else (),
                     "rolled_back_now": self.rolled_back_now[:keep],
                     "pending_names": self.pending_names[:keep],
+                    "drift": self.drift[:keep],
                 }
             )
         return report

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dbmigration.migrations.model import HistoryTable
+from dbmigration.run.options import DriftPolicy
 
 if TYPE_CHECKING:
     from dbmigration.postgres.conninfo import ConnInfo
@@ -53,6 +54,14 @@ LockTimeout = Annotated[
     str, typer.Option("--lock-timeout", metavar="TIME", help="How long one try of a statement waits for a table's lock; grows with tries.")
 ]
 StatementTimeout = Annotated[str, typer.Option("--statement-timeout", metavar="TIME", help="How long a statement may run; 0: for ever.")]
+Drift = Annotated[
+    DriftPolicy | None,
+    typer.Option(
+        "--drift",
+        help="When the schema is not what migrations made: say so, refuse, or do not look; default: dbmigration.toml's, else report.",
+        show_default=False,
+    ),
+]
 Wait = Annotated[str, typer.Option("--wait", metavar="TIME", help="How long to wait for another run on the same database to end.")]
 
 LOCK_TIMEOUT = "2s"

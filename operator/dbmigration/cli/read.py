@@ -94,17 +94,18 @@ def verify(
     environment: o.Environment = None,
     history: o.History = None,
     statement_timeout: o.StatementTimeout = o.STATEMENT_TIMEOUT,
+    drift: o.Drift = None,
     as_json: o.Json = False,
     show_values: o.ShowValues = False,
 ) -> int:
-    """Run the verify script of the newest applied migration again. Whatever it does is rolled back."""
+    """Run the verify script of the newest applied migration again, and name what of the schema no migration made. Changes nothing."""
     from dbmigration.cli.work import work
     from dbmigration.postgres.settings import Execution
 
     execution = Execution(statement_timeout_ms=o.read_duration_ms(statement_timeout, "--statement-timeout"))
     asked = o.asked(dsn, directory, environment, history, as_json, show_values)
     # What a person rolled back is no obstacle to looking at what is there.
-    return work(asked, lambda engine: engine.verify(), lambda _: None, execution=execution, reapply=True)
+    return work(asked, lambda engine: engine.verify(), lambda _: None, execution=execution, reapply=True, drift=drift)
 
 
 def _has_a_picture(result: "RunResult") -> bool:

@@ -40,6 +40,7 @@ def apply(
     lock_timeout: o.LockTimeout = o.LOCK_TIMEOUT,
     statement_timeout: o.StatementTimeout = o.STATEMENT_TIMEOUT,
     wait: o.Wait = o.WAIT,
+    drift: o.Drift = None,
     as_json: o.Json = False,
     show_values: o.ShowValues = False,
 ) -> int:
@@ -69,6 +70,7 @@ def apply(
         reapply=reapply,
         backup=o.read_backup(environment, backup_dir, no_backup),
         lock_wait_s=o.read_duration_ms(wait, "--wait") / 1000,
+        drift=drift,
         advice=OUT_OF_ORDER_ADVICE,
     )
 
@@ -86,6 +88,7 @@ def rollback(
     lock_timeout: o.LockTimeout = o.LOCK_TIMEOUT,
     statement_timeout: o.StatementTimeout = o.STATEMENT_TIMEOUT,
     wait: o.Wait = o.WAIT,
+    drift: o.Drift = None,
     as_json: o.Json = False,
     show_values: o.ShowValues = False,
 ) -> int:
@@ -120,6 +123,7 @@ def rollback(
         reapply=True,
         backup=o.read_backup(environment, backup_dir, no_backup),
         lock_wait_s=o.read_duration_ms(wait, "--wait") / 1000,
+        drift=drift,
     )
     return Exit.FAILED if confirmed.declined else status
 

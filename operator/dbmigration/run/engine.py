@@ -54,6 +54,14 @@ class Engine:
         """Run the verify script of the newest applied file again, in a transaction that is always rolled back."""
         return self._result_of(self._verify)
 
+    def drift(self) -> RunResult:
+        """Compare the schema with the one that the last run left; write nothing, take no lock."""
+        return self._result_of(self._drift)
+
+    def accept_drift(self) -> RunResult:
+        """From now on the schema as it is now is what runs expect. The result's `drift` says what was accepted."""
+        return self._result_of(self._accept_drift)
+
     def back_up(self) -> RunResult:
         """Take a proven dump and nothing else."""
         return self._result_of(self._back_up_only)
@@ -113,6 +121,20 @@ class Engine:
             result.verified_again = newest.name
             self._say(Step.VERIFY, f"{newest.verify.name} passed", file=newest.verify.name, finished=True)
             truth.refuse(result)
+
+    def _drift(self, result: RunResult) -> None:
+        files = read_source(self.options)
+        with self._session(result, writable=False) as session:
+            history = read_history(session, history_table(self.options, files))
+            self._truth(session, files).look(history, result, self._say_drift)
+
+    def _accept_drift(self, result: RunResult) -> None:
+        files = read_source(self.options)
+        with self._session(result) as session, self._lock(session):
+            history = read_history(session, history_table(self.options, files))
+            truth = self._truth(session, files)
+            truth.look(history, result, self._say_drift)
+            truth.accept(history)
 
     def _back_up_only(self, result: RunResult) -> None:
         with self._session(result, writable=False) as session:

@@ -10,6 +10,10 @@ from dbmigration.run.result import RunResult, now
 MESSAGE_LIMIT = 1024
 """Characters of a message, as in the resource's conditions."""
 
+DRIFT_LINES = 50
+DRIFT_LINE_LIMIT = 300
+"""How many differences of the schema a report names, and the characters of each."""
+
 
 def build_report(result: RunResult, *, environment: str | None) -> api.Report:
     """The report of one run. Holds names, numbers and masked statements, never a row value or a Secret."""
@@ -42,6 +46,8 @@ def build_report(result: RunResult, *, environment: str | None) -> api.Report:
         backup_reason=result.backup_reason,
         verified_file=result.verified_file,
         verify_reason=_verify_reason(result),
+        drift=tuple(_clip(str(drift), DRIFT_LINE_LIMIT) for drift in result.drift[:DRIFT_LINES]),
+        drift_count=len(result.drift),
         migrations=tuple(_migration(line, error) for line in migrations),
     )
 
@@ -120,5 +126,5 @@ def _migration(line: PlannedMigration, error: DbmigrationError | None) -> api.Mi
     )
 
 
-def _clip(text: str) -> str:
-    return text if len(text) <= MESSAGE_LIMIT else text[: MESSAGE_LIMIT - 1] + "…"
+def _clip(text: str, limit: int = MESSAGE_LIMIT) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -63,15 +63,19 @@ class Truth:
             yield
         except DbmigrationError:
             if result.executed_sql:
-                self._try_to_store(checked, result, say)
+                self._try_to_store(checked, say)
             raise
         if result.executed_sql or not checked.compared:
-            self._try_to_store(checked, result, say)
+            self._try_to_store(checked, say)
 
     def look(self, history: History, result: RunResult, say: Callable[[str], None]) -> None:
         """Compare, write nothing, and put the drift into the result."""
-        if self.policy is not DriftPolicy.OFF:
-            _tell(self.check(history, confirm=False), result, say)
+        if self.policy is DriftPolicy.OFF:
+            return
+        checked = self.check(history, confirm=False)
+        if not checked.compared and checked.note is None:
+            checked = Checked(note="no run has recorded the schema yet: there is nothing to compare with")
+        _tell(checked, result, say, named=len(checked.drift))
 
     def refuse(self, result: RunResult) -> None:
         """Raises Permanent SCHEMA_DRIFTED for the result's drift where that is the policy."""
@@ -91,12 +95,15 @@ class Truth:
                 raise
             return Checked(note=f"the schema was not compared: {error.message}", compared=True)
 
-    def accept(self, history: History, version: str | None) -> None:
+    def accept(self, history: History) -> None:
         """Store the schema as it is now: it is what the next run expects. Raises as `Session.query` does."""
         from dbmigration.catalog.snapshot import take_with_fingerprint
 
+        if not self._has_our_tables():
+            raise Permanent(Reason.HISTORY_FOREIGN, "nothing was ever applied here: the first `dbmigration apply` records the schema")
         now, mark = take_with_fingerprint(self.session, self.table)
-        store.keep(self.session, self.table, now, mark=mark, key=store.history_key(history), version=version, run_id=self.run_id)
+        key = store.history_key(history)
+        store.keep(self.session, self.table, now, mark=mark, key=key, version=_newest(history), run_id=self.run_id)
 
     def _check(self, history: History, *, confirm: bool) -> Checked:
         stored = store.newest(self.session, self.table)
@@ -120,19 +127,19 @@ class Truth:
             return Checked(compared=True)
         return Checked(compare(expected, actual, ignore=self.ignore), compared=True, expected=expected, actual=actual)
 
-    def _try_to_store(self, checked: Checked, result: RunResult, say: Callable[[str], None]) -> None:
+    def _try_to_store(self, checked: Checked, say: Callable[[str], None]) -> None:
         """What the run did is done: that its trace could not be written is said, and fails nothing."""
         try:
-            self._store(checked, result.version())
+            self._store(checked)
         except DbmigrationError as error:
             say(f"the schema could not be recorded, so the next run will not compare it: {error.message}")
 
-    def _store(self, checked: Checked, version: str | None) -> None:
+    def _store(self, checked: Checked) -> None:
         from dbmigration.catalog.model import merge
         from dbmigration.catalog.snapshot import take_with_fingerprint
 
-        if not self.session.query("SELECT pg_catalog.to_regclass('dbmigration.meta') IS NOT NULL")[0][0]:
-            return  # nothing was ever applied here
+        if not self._has_our_tables():
+            return
         history = read_history(self.session, self.table)
         now, mark = take_with_fingerprint(self.session, self.table)
         expected = now
@@ -145,9 +152,13 @@ class Truth:
             expected,
             mark=mark if expected.objects == now.objects else None,
             key=store.history_key(history),
-            version=version,
+            version=_newest(history),
             run_id=self.run_id,
         )
+
+    def _has_our_tables(self) -> bool:
+        """False where nothing was ever applied."""
+        return bool(self.session.query("SELECT pg_catalog.to_regclass('dbmigration.meta') IS NOT NULL")[0][0])
 
 
 def policy_of(asked: DriftPolicy | None, choice: DriftChoice) -> DriftPolicy:
@@ -168,10 +179,20 @@ def summary(drift: "tuple[Drift, ...]") -> str:
     return named + (f" and {len(drift) - _NAMED} more" if len(drift) > _NAMED else "")
 
 
-def _tell(checked: Checked, result: RunResult, say: Callable[[str], None]) -> None:
+def _newest(history: History) -> str | None:
+    """The digits of the newest applied file, as written in its name."""
+    versions = [row.name.partition("_")[0] for row in history.applied]
+    return max((version for version in versions if version.isdecimal()), key=int, default=None)
+
+
+def _tell(checked: Checked, result: RunResult, say: Callable[[str], None], *, named: int = _NAMED) -> None:
     result.drift, result.drift_note = checked.drift, checked.note
     if checked.note:
         say(checked.note)
-    if checked.drift:
-        number = f"{len(checked.drift)} difference{'' if len(checked.drift) == 1 else 's'}"
-        say(f"{number} in the schema, not by a migration: {summary(checked.drift)}")
+    if not checked.drift:
+        return
+    number = f"{len(checked.drift)} difference{'' if len(checked.drift) == 1 else 's'}"
+    lines = [f"{number} in the schema, not by a migration:", *(f"  {each}" for each in checked.drift[:named])]
+    if len(checked.drift) > named:
+        lines.append(f"  and {len(checked.drift) - named} more: `dbmigration drift` names them all")
+    say("\n".join(lines))
