@@ -9,7 +9,8 @@ from dbmigration.errors import DbmigrationError, Permanent, Transient
 from dbmigration.migrations.model import History, HistoryTable
 from dbmigration.postgres.apply import RolledBackBy, rollback_file
 from dbmigration.postgres.history import read_history
-from dbmigration.postgres.settings import Execution
+from dbmigration.postgres.session import connect
+from dbmigration.postgres.settings import Execution, Settings
 from tests.engine.conftest import Database
 from tests.engine.support import OUR_TABLE, applied_names, apply_all, apply_pending, dump_schema, history_of, roll_back, write_files
 
@@ -198,6 +199,18 @@ def test_what_a_person_rolled_back_stays_so_and_what_a_failed_run_undid_is_pendi
         assert caught.value.reason is Reason.ROLLED_BACK
         assert apply_pending(session, files, reapply_rolled_back=True).files == ["001_one.sql", "002_two.sql"]
         assert read_history(session, OUR_TABLE).rolled_back == {}
+
+
+def test_events_name_the_actor_whom_the_session_was_told(database: Database, tmp_path: Path) -> None:
+    settings = Settings(actor="namespace/it's a name\\")
+    with connect(database.conninfo(), application_name="x", settings=settings) as session:
+        files = write_files(tmp_path, ONE)
+        apply_pending(session, files, run_id="run'1")
+        roll_back(session, files, "001_one.sql")
+    assert database.psql("SELECT actor, run_id, kind FROM dbmigration.event ORDER BY id").split("\n") == [
+        "namespace/it's a name\\|run'1|applied",
+        "namespace/it's a name\\|test-rollback|rolled_back",
+    ]
 
 
 def test_four_thousand_rows_are_read_in_order(database: Database, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The runner's process ends at the worst moments; afterwards each file has been applied exactly once."""
 
 import contextlib
+import os
 import signal
 import subprocess
 import threading
@@ -168,6 +169,32 @@ def test_a_stop_request_cancels_the_statement_and_leaves_a_session_that_works(da
         assert (caught.value.reason, caught.value.after_sql) == (Reason.INTERRUPTED, True)
         assert session.query("SELECT current_setting('lock_timeout')") == [("2s",)]
         lock.check(session)
+    assert applied_names(database) == ["001_first.sql"]
+
+
+def test_a_server_that_no_longer_answers_is_cut_off_after_a_stop_request(
+    database: Database, gate: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dbmigration.postgres.wire._GIVE_UP_AFTER_S", 0.5)
+    monkeypatch.setattr("dbmigration.postgres.wire._CANCEL_EVERY_S", 0.1)
+    files = write_files(tmp_path, FILES)
+    with database.connect("hung") as session:
+        backend = session.pid
+
+        def hang() -> None:
+            wait_for(database, AT_THE_GATE, "the second file runs")
+            os.kill(backend, signal.SIGSTOP)
+            session.request_stop()
+
+        hanging = threading.Thread(target=hang)
+        hanging.start()
+        try:
+            with pytest.raises(Transient) as caught:
+                apply_pending(session, files)
+        finally:
+            hanging.join()
+            os.kill(backend, signal.SIGCONT)
+    assert (caught.value.reason, caught.value.after_sql) == (Reason.INTERRUPTED, True)
     assert applied_names(database) == ["001_first.sql"]
 
 

@@ -98,6 +98,19 @@ def test_lock_queue_gives_up_after_its_tries_and_names_the_blocker(database: Dat
     assert apply_all(database, files).files == ["001_alter.sql"]
 
 
+def test_a_prepared_transaction_that_blocks_is_named(database: Database, tmp_path: Path) -> None:
+    busy(database)
+    with database.connect() as other:
+        other.query("BEGIN")
+        other.query("LOCK TABLE busy IN ACCESS EXCLUSIVE MODE")
+        other.query(f"PREPARE TRANSACTION '{database.name}-left-over'")
+    with pytest.raises(Transient) as caught:
+        apply_all(database, write_files(tmp_path, {"001_alter.sql": ALTER}), execution=QUICK)
+    assert f"{database.name}-left-over" in caught.value.message
+    with database.connect() as other:
+        other.query(f"ROLLBACK PREPARED '{database.name}-left-over'")
+
+
 def test_the_whole_file_is_tried_again_with_growing_timeouts_until_the_reader_has_gone(database: Database, tmp_path: Path) -> None:
     busy(database)
     files = write_files(tmp_path, {"001_alter.sql": ALTER})
