@@ -103,6 +103,11 @@ def test_use_without_dependency_is_reported_where_it_is(tmp_path: Path) -> None:
     assert found(tmp_path) == [("undeclared-dependency", "003_c.sql", 3)]
 
 
+def test_without_the_field_dependencies_are_a_matter_of_the_header(tmp_path: Path) -> None:
+    write(tmp_path, _001_a="CREATE TABLE a (id bigint);", _002_b="ALTER TABLE a ADD x int;")
+    assert found(tmp_path) == []
+
+
 def test_only_the_named_files_are_reported(tmp_path: Path) -> None:
     write(tmp_path, _001_a="DROP TABLE IF EXISTS a;", _002_b="DROP TABLE IF EXISTS b;", rollback_002="SELECT 1;")
     assert found(tmp_path, "rollback-002.sql") == [("drop-table", "002_b.sql", 1)]

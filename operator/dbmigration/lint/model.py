@@ -165,7 +165,8 @@ class Model:
         found = self.find(name)
         if found is None:
             self.gone[name] = file
-            self._put(Table(to, Object.TABLE, None))
+            if self.find(to) is None:
+                self._put(Table(to, Object.TABLE, None))
             return
         table = self.edit(name)
         self.remove(name, file)

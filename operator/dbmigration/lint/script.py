@@ -26,6 +26,7 @@ PARSED_CHANGES: Final = 500
 PARSED_BYTES: Final = 4 * 1024 * 1024
 """Statements longer than this are not parsed: nobody writes them, and the tree of one takes 50 times its size."""
 
+_COMMENT_LINES = re.compile(r"(?:[ \t]*(?:--[^\n]*)?\r?\n)*")
 _FIRST_WORD = re.compile(rb"[A-Za-z]+")
 _NAME = rb'("(?:[^"]|"")+"|[A-Za-z_\x80-\xff][\w$\x80-\xff]*)'
 _INSERT_INTO = re.compile(rb"insert\s+into\s+" + _NAME + rb"(?:\s*\.\s*" + _NAME + rb")?\s*(\(|values\b|default\b)?", re.IGNORECASE)
@@ -81,6 +82,11 @@ class Script:
     wrapped: bool = False
     refused: Permanent | None = None
     transaction_header: bool | None = None
+
+    def has_field(self, field: str) -> bool:
+        """Whether the comment block at the top has a line `-- Field: …`, whatever it says."""
+        top = _COMMENT_LINES.match(self.head)
+        return top is not None and re.search(rf"^\s*--[-\s]*{field}[ \t]*:", top[0], re.MULTILINE | re.IGNORECASE) is not None
 
     def in_transaction(self, statement: Parsed) -> bool:
         return self.transactional or bool(statement.opened)

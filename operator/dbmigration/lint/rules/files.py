@@ -24,9 +24,7 @@ def missing_rollback(view: ScriptView) -> Iterator[Hit]:
 
 @script_rule(Severity.WARNING, "A header without one of its parts")
 def missing_header(view: ScriptView) -> Iterator[Hit]:
-    head = re.match(r"(?:[ \t]*(?:--[^\n]*)?\r?\n)*", view.script.head)
-    text = head[0] if head else ""
-    missing = [field for field in _FIELDS if not re.search(rf"^\s*--[-\s]*{field}[ \t]*:", text, re.MULTILINE | re.IGNORECASE)]
+    missing = [field for field in _FIELDS if not view.script.has_field(field)]
     if missing:
         yield Hit(f"the header does not say {', '.join(missing)}: `dbmigration new` writes the template")
 

@@ -113,8 +113,8 @@ def _twice(what: str, file: str | None, c: Context, *, optional: bool) -> Hit:
 
 @script_rule(Severity.WARNING, "A file that this one needs is not among its dependencies")
 def undeclared_dependency(view: ScriptView) -> Iterator[Hit]:
-    if not view.needs:
-        return
+    if not view.needs or not view.script.has_field("Dependencies"):
+        return  # without the field, missing-header has said what is wrong
     reached = set[str]()
     waiting = [view.file.name]
     while waiting:
