@@ -63,6 +63,14 @@ def run_quiet(command: Sequence[str | Path]) -> str:
     return done.stdout
 
 
+def leave_running(process: subprocess.Popen[bytes]) -> None:
+    """Let a process outlive this program. Its Popen would warn when it is collected, and tests take warnings for errors.
+
+    Nothing can be asked of `process` afterwards: it looks ended.
+    """
+    process.returncode = 0
+
+
 def wait_until(what: str, condition: Callable[[], bool], *, seconds: float, log: Path | None = None) -> None:
     """Poll until `condition` holds; raises ClusterError (with the end of `log`) after `seconds`."""
     deadline = time.monotonic() + seconds

@@ -20,7 +20,7 @@ from tests.cluster.interface import NodeDirectory, ProviderName
 from tests.cluster.kubectl import Kubectl
 from tests.cluster.local import components, images, programs, sandbox
 from tests.cluster.local.images import ImageArchive
-from tests.cluster.steps import run_quiet, step, tail, wait_until
+from tests.cluster.steps import leave_running, run_quiet, step, tail, wait_until
 
 START_SECONDS: Final = 90.0
 
@@ -121,6 +121,8 @@ class LocalCluster(Kubectl):
             lambda: self._says("default", "get", "serviceaccount/default", "-o", "jsonpath={.metadata.name}"),
             parts,
         )
+        for part in parts:
+            leave_running(part.process)
         (self.state / "started").touch()
 
     def _programs(self) -> Callable[[sandbox.Sandbox], components.NodeFiles]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.cluster.errors import ClusterError
-from tests.cluster.steps import run_quiet, wait_until
+from tests.cluster.steps import leave_running, run_quiet, wait_until
 
 CGROUPS: Final = Path("/sys/fs/cgroup")
 CNI_RESULTS: Final = Path("/var/lib/cni")
@@ -94,6 +94,7 @@ def create(state: Path, holder: Path) -> Sandbox:
     pid = _holder_of(outer.pid, holder)
     if pid is None:
         raise ClusterError(f"namespaces could not be made: {log.read_text().strip()}")
+    leave_running(outer)
     machine, node = _free_addresses(name)
     sandbox = Sandbox(pid, _start_time(pid) or 0, _boot_id(), f"dbm-{name}", machine, node)
     sandbox.save(state / "sandbox.json")
