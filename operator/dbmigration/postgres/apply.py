@@ -15,7 +15,6 @@ from dbmigration.postgres.progress import FileProgress, OnProgress, Ticker
 from dbmigration.postgres.reading import source_of
 from dbmigration.postgres.session import Session
 from dbmigration.postgres.settings import Execution
-from dbmigration.postgres.stepwise import apply_stepwise, rollback_stepwise
 from dbmigration.postgres.transactional import Ran, Task, apply_in_transaction, rollback_in_transaction
 from dbmigration.postgres.verify import verify_source
 
@@ -79,6 +78,8 @@ def apply_file(
     def once(attempt: int, lock_timeout_ms: int) -> Ran:
         if source.shape.transactional:
             return apply_in_transaction(task, lock_timeout_ms=lock_timeout_ms, attempt=attempt)
+        from dbmigration.postgres.stepwise import apply_stepwise  # few runs need it, and every run would pay for it
+
         return apply_stepwise(task, lock_timeout_ms=lock_timeout_ms, attempt=attempt)
 
     return _run(task, execution, once)
@@ -111,6 +112,8 @@ def rollback_file(
     def once(attempt: int, lock_timeout_ms: int) -> Ran:
         if source.shape.transactional:
             return rollback_in_transaction(task, kind=by.value, lock_timeout_ms=lock_timeout_ms, attempt=attempt)
+        from dbmigration.postgres.stepwise import rollback_stepwise
+
         return rollback_stepwise(task, kind=by.value, lock_timeout_ms=lock_timeout_ms, attempt=attempt)
 
     return _run(task, execution, once)
