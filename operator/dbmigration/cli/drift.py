@@ -10,6 +10,8 @@ from dbmigration.cli.exits import Exit
 from dbmigration.run.options import DriftPolicy
 
 if TYPE_CHECKING:
+    from dbmigration.postgres.conninfo import ConnInfo
+    from dbmigration.postgres.settings import Execution
     from dbmigration.run.engine import Engine
     from dbmigration.run.result import RunResult
 
@@ -52,3 +54,23 @@ def drift(
         drift=DriftPolicy.REPORT,
     )
     return Exit.FAILED if status == Exit.OK and differs and not accept else status
+
+
+def compare_with_files(asked: o.Asked, *, scratch: "ConnInfo | None", private: bool, execution: "Execution") -> int:
+    """`verify --against-files`: is the database what the files make? Exits with 1 when not."""
+    from dbmigration.cli.work import work
+
+    differs = False
+
+    def look(engine: "Engine") -> "RunResult":
+        nonlocal differs
+        result = engine.compare_with_files(scratch=scratch, private=private)
+        differs = bool(result.drift)
+        return result
+
+    def show(result: "RunResult") -> None:
+        if result.error is None and not differs:
+            sys.stdout.write("The schema is what the applied files make.\n")
+
+    status = work(asked, look, show, execution=execution)
+    return Exit.FAILED if status == Exit.OK and differs else status

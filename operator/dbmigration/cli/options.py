@@ -62,6 +62,13 @@ Drift = Annotated[
         show_default=False,
     ),
 ]
+ScratchDsn = Annotated[
+    str | None,
+    typer.Option("--scratch-dsn", metavar="URI", help="Make the scratch database on this server.", show_default=False),
+]
+Private = Annotated[
+    bool, typer.Option("--private", help="Start a private server for the scratch database, from programs that this machine has.")
+]
 Wait = Annotated[str, typer.Option("--wait", metavar="TIME", help="How long to wait for another run on the same database to end.")]
 
 LOCK_TIMEOUT = "2s"
@@ -115,6 +122,17 @@ def read_duration_ms(text: str, option: str) -> int:
     if text.strip() == "0":
         return 0
     raise typer.BadParameter(f"{text!r} is no time: give a number with its unit, like 500ms, 2s, 5m or 1h", param_hint=option)
+
+
+def read_scratch(dsn: str | None, private: bool) -> "ConnInfo | None":
+    """Raises Usage for a bad connection string, typer.BadParameter for two places at once."""
+    if dsn is not None and private:
+        raise typer.BadParameter("--scratch-dsn and --private exclude each other", param_hint="--private")
+    if dsn is None:
+        return None
+    from dbmigration.postgres.conninfo import ConnInfo
+
+    return ConnInfo.from_dsn(dsn)
 
 
 def read_backup(environment: str | None, directory: Path | None, no_backup: bool) -> "BackupTarget | None":

@@ -20,6 +20,14 @@ OUT_OF_ORDER_ADVICE = {Reason.OUT_OF_ORDER: "give the file a higher number, or a
 
 ExitCode = Annotated[bool, typer.Option("--exit-code", help="Exit with 4 when something is pending.")]
 
+AgainstFiles = Annotated[
+    bool,
+    typer.Option(
+        "--against-files",
+        help="Instead replay all applied files in a scratch database, and name where the real one differs (exit status 1).",
+    ),
+]
+
 
 def plan(
     dsn: o.Dsn = None,
@@ -95,6 +103,9 @@ def verify(
     history: o.History = None,
     statement_timeout: o.StatementTimeout = o.STATEMENT_TIMEOUT,
     drift: o.Drift = None,
+    against_files: AgainstFiles = False,
+    scratch_dsn: o.ScratchDsn = None,
+    private: o.Private = False,
     as_json: o.Json = False,
     show_values: o.ShowValues = False,
 ) -> int:
@@ -104,6 +115,13 @@ def verify(
 
     execution = Execution(statement_timeout_ms=o.read_duration_ms(statement_timeout, "--statement-timeout"))
     asked = o.asked(dsn, directory, environment, history, as_json, show_values)
+    scratch = o.read_scratch(scratch_dsn, private)
+    if against_files:
+        from dbmigration.cli.drift import compare_with_files
+
+        return compare_with_files(asked, scratch=scratch, private=private, execution=execution)
+    if scratch or private:
+        raise typer.BadParameter("only --against-files needs a scratch database", param_hint="--against-files")
     # What a person rolled back is no obstacle to looking at what is there.
     return work(asked, lambda engine: engine.verify(), lambda _: None, execution=execution, reapply=True, drift=drift)
 

@@ -62,6 +62,10 @@ class Engine:
         """From now on the schema as it is now is what runs expect. The result's `drift` says what was accepted."""
         return self._result_of(self._accept_drift)
 
+    def compare_with_files(self, *, scratch: ConnInfo | None = None, private: bool = False) -> RunResult:
+        """Replay the applied files in a scratch database (see `run.replay`); the result's `drift` is where the real one differs."""
+        return self._result_of(lambda result: self._compare_with_files(result, scratch, private))
+
     def back_up(self) -> RunResult:
         """Take a proven dump and nothing else."""
         return self._result_of(self._back_up_only)
@@ -135,6 +139,18 @@ class Engine:
             truth = self._truth(session, files)
             truth.look(history, result, self._say_drift)
             truth.accept(history)
+
+    def _compare_with_files(self, result: RunResult, scratch: ConnInfo | None, private: bool) -> None:
+        from dbmigration.run.replay import applied_files, place_beside, replay
+
+        files = read_source(self.options)
+        with self._session(result, writable=False) as session:
+            table = history_table(self.options, files)
+            chosen = applied_files(files, read_history(session, table))
+            truth = self._truth(session, files)
+            place = place_beside(session, self.conninfo, chosen, scratch=scratch, private=private)
+            made = replay(place, chosen, table, session.server, self.options, self.stop, self._say_drift)
+            truth.compare_with(made, result, self._say_drift)
 
     def _back_up_only(self, result: RunResult) -> None:
         with self._session(result, writable=False) as session:

@@ -77,6 +77,14 @@ class Truth:
             checked = Checked(note="no run has recorded the schema yet: there is nothing to compare with")
         _tell(checked, result, say, named=len(checked.drift))
 
+    def compare_with(self, made: "Snapshot", result: RunResult, say: Callable[[str], None]) -> None:
+        """Compare with a schema that the files alone made, and put what differs into the result. Raises as `Session.query` does."""
+        from dbmigration.catalog.compare import compare
+        from dbmigration.catalog.snapshot import take_snapshot
+
+        drift = compare(made, take_snapshot(self.session, self.table), ignore=self.ignore)
+        _tell(Checked(drift, compared=True), result, say, named=len(drift), beside="what the files make")
+
     def refuse(self, result: RunResult) -> None:
         """Raises Permanent SCHEMA_DRIFTED for the result's drift where that is the policy."""
         if result.drift and self.policy is DriftPolicy.REFUSE:
@@ -185,14 +193,15 @@ def _newest(history: History) -> str | None:
     return max((version for version in versions if version.isdecimal()), key=int, default=None)
 
 
-def _tell(checked: Checked, result: RunResult, say: Callable[[str], None], *, named: int = _NAMED) -> None:
+def _tell(checked: Checked, result: RunResult, say: Callable[[str], None], *, named: int = _NAMED, beside: str | None = None) -> None:
     result.drift, result.drift_note = checked.drift, checked.note
     if checked.note:
         say(checked.note)
     if not checked.drift:
         return
     number = f"{len(checked.drift)} difference{'' if len(checked.drift) == 1 else 's'}"
-    lines = [f"{number} in the schema, not by a migration:", *(f"  {each}" for each in checked.drift[:named])]
+    what = f"between the schema and {beside}" if beside else "in the schema, not by a migration"
+    lines = [f"{number} {what}:", *(f"  {each}" for each in checked.drift[:named])]
     if len(checked.drift) > named:
         lines.append(f"  and {len(checked.drift) - named} more: `dbmigration drift` names them all")
     say("\n".join(lines))
