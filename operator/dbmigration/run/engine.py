@@ -169,7 +169,7 @@ class Engine:
     def _session(self, result: RunResult, *, writable: bool = True) -> Iterator[Session]:
         self.stop.check()
         self._say(Step.CONNECT, "connecting")
-        settings = Settings(execution=self.options.execution, writable=writable)
+        settings = Settings(execution=self.options.execution, actor=self.options.actor, writable=writable)
         with connect(self.conninfo, application_name=f"dbmigration/{self.options.run_id}", settings=settings) as session:
             self.stop.attach(session)
             result.server = session.server
@@ -224,7 +224,7 @@ class Engine:
             uri_base=target.uri_base,
             run_id=self.options.run_id,
             on_progress=lambda done: self._say(Step.BACKUP, f"backing up: {done / 1e6:.1f} MB", done=done),
-            stop=self.stop.event,
+            stop=self.stop,
         )
         result.backup_reason = Reason.BACKUP_VERIFIED
         self._say(Step.BACKUP, f"backed up and read to the end: {result.backup.uri}", done=result.backup.bytes, finished=True)

@@ -115,6 +115,7 @@ def _options(request: api.RunRequest) -> RunOptions:
     return RunOptions(
         directory=Path(api.MIGRATIONS_DIR),
         run_id=request.run_id,
+        actor=f"{request.resource.namespace}/{request.resource.name}",
         environment=request.environment,
         target=request.target,
         history=HistoryTable(request.history_schema, request.history_table) if request.history_schema and request.history_table else None,

@@ -32,13 +32,14 @@ class DriftPolicy(StrEnum):
 class RunOptions:
     """One run. `history` None: what dbmigration.toml says, else the default place. `backup` None: no dump, and the result says so.
 
-    `expected_digest`: refuse a folder whose bytes are not those (SourceChanging). `lock_wait` in seconds.
-    `reapply_rolled_back`: a person asks, so files that a person rolled back are pending again. `drift` None: what dbmigration.toml says,
-    else to report.
+    `actor` stands in the database's own record of what was done (None: the database user). `expected_digest`: refuse a folder whose bytes
+    are not those (SourceChanging). `lock_wait` in seconds. `reapply_rolled_back`: a person asks, so files that a person rolled back are
+    pending again. `drift` None: what dbmigration.toml says, else to report.
     """
 
     directory: Path
     run_id: str
+    actor: str | None = None
     environment: str | None = None
     target: str | None = None
     history: HistoryTable | None = None

@@ -1,6 +1,5 @@
 """Somebody wants the run to end: SIGTERM in a pod, Ctrl-C at a keyboard."""
 
-import threading
 from typing import Protocol
 
 from dbmigration.api.reasons import Reason
@@ -12,23 +11,29 @@ class Stoppable(Protocol):
 
 
 class StopRequest:
-    """Set once, from a signal handler or another thread; a session attached to it cancels its running statement at once."""
+    """Set once, from a signal handler or another thread; a session attached to it cancels its running statement at once.
+
+    A plain flag and no threading.Event: that one's lock would hang a handler that interrupts its `wait`.
+    """
 
     def __init__(self) -> None:
-        self.event = threading.Event()
+        self._asked = False
         self._session: Stoppable | None = None
 
+    def is_set(self) -> bool:
+        return self._asked
+
     def set(self) -> None:
-        self.event.set()
+        self._asked = True
         if self._session is not None:
             self._session.request_stop()
 
     def attach(self, session: Stoppable) -> None:
         self._session = session
-        if self.event.is_set():
+        if self._asked:
             session.request_stop()
 
     def check(self) -> None:
         """Raises Transient(Interrupted) once a stop was asked for."""
-        if self.event.is_set():
+        if self._asked:
             raise Transient(Reason.INTERRUPTED, "the run was asked to stop; what is applied stays applied, the next run goes on from there")
