@@ -145,8 +145,10 @@ def _placed(message: str, failure: Failure | None) -> str:
     """The message with file, line and SQLSTATE, where it does not name them itself."""
     if failure is None:
         return clip(message)
-    if failure.file and failure.file not in message:
-        message = f"{failure.file}{f':{failure.line}' if failure.line else ''}: {message}"
+    # A message that names the file in passing still owes the line.
+    place = f"{failure.file}:{failure.line}" if failure.file and failure.line else failure.file
+    if place and place not in message:
+        message = f"{place}: {message}"
     state = f" (SQLSTATE {failure.sqlstate})" if failure.sqlstate and failure.sqlstate not in message else ""
     return clip(message, MESSAGE_LIMIT - len(state.encode())) + state
 
