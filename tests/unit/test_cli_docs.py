@@ -30,7 +30,7 @@ def test_a_shown_command_is_taken(words: list[str]) -> None:
 def test_every_command_and_every_exit_status_has_its_place_in_the_page() -> None:
     page = PAGES[0].read_text()
     visible = [name for name, command in get_group(app).commands.items() if not command.hidden]
-    assert {"plan", "apply", "status", "verify", "drift", "lint", "backup", "rollback", "new", "run"} == set(visible)
+    assert {"plan", "apply", "status", "verify", "drift", "lint", "test", "backup", "rollback", "new", "run"} == set(visible)
     for name in visible:
         assert f"\n## {name}\n" in page
     for status in Exit:

@@ -44,6 +44,8 @@ SERVER_WIDE = [
     "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles) THEN CREATE ROLE app; END IF; END $$",
     "DO $$ BEGIN EXECUTE 'CREATE ROLE ' || 'app'; END $$",
     "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET x.y = ''a;b''', current_database()); END $$",
+    "DO $$ BEGIN PERFORM pg_terminate_backend(pid) FROM pg_stat_activity; END $$",
+    "DO $$ BEGIN EXECUTE 'SELECT pg_catalog.pg_reload_conf ()'; END $$",
     "CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $$ BEGIN DROP USER app; END $$",
 ]
 

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import typer
 
-from dbmigration.cli import drift, lint, new, read, write
+from dbmigration.cli import drift, lint, new, read, try_out, write
 from dbmigration.cli.exits import Exit, exit_of
 from dbmigration.cli.failure import print_error, print_failure
 from dbmigration.errors import DbmigrationError
@@ -71,6 +71,7 @@ def _exiting(command: Callable[..., int]) -> Callable[..., NoReturn]:
 
 for _command in (read.plan, write.apply, read.status, read.verify, drift.drift, lint.lint, write.backup, write.rollback, new.new, run):
     app.command()(_exiting(_command))
+app.command("test")(_exiting(try_out.try_out))
 app.command(hidden=True)(_exiting(operator))
 
 

@@ -37,11 +37,15 @@ _PROBE_TIMEOUT_S: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Binaries:
-    """A folder with initdb and postgres of one version ("17.10", major 17)."""
+    """A folder with initdb and postgres of one version ("17.10", major 17).
+
+    `within_reach` False: the account that runs the server may not enter it (a virtual environment below /root), so a copy has to do.
+    """
 
     directory: Path
     version: str
     major: int
+    within_reach: bool = True
 
     @property
     def initdb(self) -> Path:
@@ -100,15 +104,17 @@ def _of_package(package: str) -> Iterator[Path]:
 
 @lru_cache(maxsize=64)
 def _probe(folder: Path, as_whom: Account) -> Binaries | None:
-    """None when the folder has no server, or not one that the account may run."""
+    """None when the folder has no server that runs here."""
     if not all(os.access(folder / name, os.X_OK) for name in ("initdb", "postgres")):
         return None
-    try:
-        shown = subprocess.run(
-            [folder / "postgres", "--version"], capture_output=True, text=True, check=False, timeout=_PROBE_TIMEOUT_S, cwd="/",
-            **as_whom.for_subprocess(),
-        )  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        return None
-    match = _VERSION.search(shown.stdout)
-    return None if match is None else Binaries(folder, match[1], int(match[2]))
+    for whoever in dict.fromkeys((as_whom, Account())):
+        try:
+            shown = subprocess.run(
+                [folder / "postgres", "--version"], capture_output=True, text=True, check=False, timeout=_PROBE_TIMEOUT_S, cwd="/",
+                **whoever.for_subprocess(),
+            )  # fmt: skip
+        except (OSError, subprocess.SubprocessError):
+            continue
+        if match := _VERSION.search(shown.stdout):
+            return Binaries(folder, match[1], int(match[2]), within_reach=whoever == as_whom)
+    return None

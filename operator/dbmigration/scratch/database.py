@@ -41,7 +41,7 @@ def scratch_database(server: ScratchServer, say: Callable[[str], None]) -> Itera
     with _orders(server.conninfo, name) as session:
         _drop_leftovers(session, say)
         try:
-            _create(session, name)
+            _create(session, name, say)
             yield ConnInfo({**server.conninfo.parameters, "dbname": name})
         finally:
             _drop(session, server.conninfo, name, say)
@@ -52,7 +52,7 @@ def _orders(conninfo: ConnInfo, name: str) -> Session:
     return connect(conninfo, application_name=name, settings=Settings())
 
 
-def _create(session: Session, name: str) -> None:
+def _create(session: Session, name: str, say: Callable[[str], None]) -> None:
     newer = "d.datlocprovider::text, " + ("d.datlocale" if session.server.major >= 17 else "d.daticulocale")
     provider = newer if session.server.major >= 15 else "'c', NULL"
     encoding, collate, ctype, kind, locale = session.query(
@@ -77,7 +77,12 @@ def _create(session: Session, name: str) -> None:
         ) from None
     for setting, value in _settings(session):
         shown = value if setting in _LISTS else literal(value)
-        session.query(f"ALTER DATABASE {identifier(name)} SET {setting} TO {shown}")
+        try:
+            session.query(f"ALTER DATABASE {identifier(name)} SET {setting} TO {shown}")
+        except DbmigrationError as error:
+            if error.place.sqlstate != "42501":
+                raise
+            say(f"{setting} of the database does not hold in the scratch database: role {session.server.user} may not set it")
 
 
 def _settings(session: Session) -> list[tuple[str, str]]:
@@ -91,13 +96,15 @@ def _settings(session: Session) -> list[tuple[str, str]]:
 
 
 def _drop(session: Session, conninfo: ConnInfo, name: str, say: Callable[[str], None]) -> None:
-    """Whatever happens: what was the matter before is the error that counts."""
+    """Whatever happens: what was the matter before is the error that counts. A session that was lost is replaced once."""
     try:
-        if session.connection.closed:
+        try:
+            session.query(_drop_statement(name))
+        except DbmigrationError:
+            if not session.connection.closed:
+                raise
             with _orders(conninfo, name) as again:
                 again.query(_drop_statement(name))
-        else:
-            session.query(_drop_statement(name))
     except DbmigrationError as error:
         say(f"the scratch database could not be dropped ({error.message}): {_drop_statement(name)}")
 

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -62,6 +62,8 @@ def private_server(binaries: Binaries, *, superuser: str = "postgres") -> Iterat
     try:
         who.give(directory)
         data = directory / "data"
+        if not binaries.within_reach:
+            binaries = _copy(binaries, directory / "programs")
         _initdb(binaries, data, superuser, who)
         with (data / "postgresql.conf").open("a") as file:
             file.write(_CONFIGURATION.format(directory=directory))
@@ -85,6 +87,12 @@ def private_server(binaries: Binaries, *, superuser: str = "postgres") -> Iterat
             _stop(process)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def _copy(binaries: Binaries, to: Path) -> Binaries:
+    """With the libraries and shared files beside them, which the programs find from where they are themselves."""
+    shutil.copytree(binaries.directory.parent, to, symlinks=True)
+    return replace(binaries, directory=to / binaries.directory.name, within_reach=True)
 
 
 def _initdb(binaries: Binaries, data: Path, superuser: str, who: Account) -> None:

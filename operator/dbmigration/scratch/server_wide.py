@@ -79,7 +79,7 @@ _FIRST_WORD: Final = re.compile(rb"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/)*([A-Za-z]+)
 
 _IN_A_BODY: Final = re.compile(
     r"\b(?:(?:create|alter|drop)\s+(?:role|user(?!\s+mapping)|group|database|tablespace|subscription)\b"
-    r"|alter\s+system\b|(?:drop|reassign)\s+owned\b|\bto\s+program\b)",
+    r"|alter\s+system\b|(?:drop|reassign)\s+owned\b|to\s+program\b|(?:" + "|".join(_FUNCTIONS) + r")\s*\()",
     re.IGNORECASE,
 )
 
@@ -132,7 +132,7 @@ def _by_kind(node: "Node") -> str | None:
         return "COPY to a file or a program of the server"
     if kind in ("do_stmt", "create_function_stmt"):
         found = _in_body(_body(node))
-        return f"{found[0].upper()} in the body of {'DO' if kind == 'do_stmt' else 'a function'}" if found else None
+        return f"{found[0].upper().rstrip('( ')} in the body of {'DO' if kind == 'do_stmt' else 'a function'}" if found else None
     return None
 
 
