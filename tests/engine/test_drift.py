@@ -8,14 +8,17 @@ from dbmigration.api.reasons import Reason
 from dbmigration.catalog import store
 from dbmigration.catalog.fingerprint import fingerprint
 from dbmigration.catalog.snapshot import take_snapshot
+from dbmigration.errors import Transient
 from dbmigration.migrations.model import History
 from dbmigration.postgres.conninfo import ConnInfo
+from dbmigration.postgres.history import read_history
 from dbmigration.run.engine import Engine
 from dbmigration.run.options import DriftPolicy, RunOptions
 from dbmigration.run.progress import Progress, Step
 from dbmigration.run.result import RunResult
 from dbmigration.run.rollback import down_to
 from dbmigration.run.stop import StopRequest
+from dbmigration.run.truth import Truth
 from tests.engine.conftest import Database
 from tests.engine.server import OWNER
 from tests.engine.support import OUR_TABLE, PLATFORM, history_of, write_files
@@ -294,3 +297,12 @@ def test_histories_that_differ_have_keys_that_differ() -> None:
     assert store.history_key(History()) == store.history_key(History())
     assert store.history_key(History()) != store.history_key(History(partial={"001_a.sql": (1, "x")}))
     assert store.history_key(History()) != store.history_key(History(rolled_back={"001_a.sql": "x"}))
+
+
+def test_a_connection_that_is_lost_is_an_error_and_no_note(database: Database, migrated: Path) -> None:
+    with database.connect() as session:
+        truth = Truth(session, OUR_TABLE, DriftPolicy.REPORT, (), "test-run")
+        history = read_history(session, OUR_TABLE)
+        database.psql(f"SELECT pg_terminate_backend({session.pid})")
+        with pytest.raises(Transient):
+            truth.check(history)

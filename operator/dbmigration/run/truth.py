@@ -118,7 +118,7 @@ class Truth:
         if stored is None:
             return Checked()
         if stored.history_key != store.history_key(history):
-            return Checked(note="the last run ended before it could record the schema: it is not compared this time")
+            return Checked(note="the last run ended before it could record the schema, or one is under way: it is not compared this time")
         if stored.unchanged:
             return Checked(compared=True)
         from dbmigration.catalog.compare import compare
