@@ -501,6 +501,15 @@ def test_a_job_that_a_sidecar_keeps_alive_ends_with_its_runner() -> None:
     assert decide(seen(status=first.status, jobs=(kept_alive,)), NOW + timedelta(minutes=1)).remove_jobs == ("job-1",)
 
 
+def test_a_job_that_a_newer_one_has_followed_is_given_the_same_minute() -> None:
+    """Its pod has ended and the Job controller has not said so yet: its log is still worth having."""
+    first = decide(seen(status=status(run()), jobs=(ended(report()),)), NOW)
+    jobs = (ended(report()), ended(name="job-2", created_at=NOW, complete=True))
+    after = first.status.model_copy(update={"run": succeeded(job_name="job-2")})
+    assert decide(seen(status=after, jobs=jobs), NOW + timedelta(seconds=30)).remove_jobs == ()
+    assert decide(seen(status=after, jobs=jobs), NOW + timedelta(minutes=1)).remove_jobs == ("job-1",)
+
+
 def test_going_back_to_an_earlier_source_is_a_new_job_although_its_key_is_old() -> None:
     first = started(seen())
     assert first.start

@@ -268,8 +268,10 @@ def _kept_alive(job: JobSeen) -> bool:
 
 
 def _stored_since(o: Observed, job: JobSeen, now: datetime) -> timedelta:
-    """How long its result has been stored. One that a newer Job has followed was stored long ago."""
+    """How long its result has been stored. The Job controller needs seconds to see that a runner ended: a newer Job may be quicker."""
     run = o.status.run
-    if job is not o.newest_job:
-        return LINGERING
-    return now - run.finished_at if run and run.job_name == job.name and run.finished_at else timedelta(0)
+    if run is not None and run.job_name == job.name:
+        return now - run.finished_at if run.finished_at else timedelta(0)
+    if job is o.newest_job:
+        return timedelta(0)
+    return now - next((past.finished_at for past in o.status.runs if past.id == job.name), job.created_at)
