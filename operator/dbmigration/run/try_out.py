@@ -93,38 +93,45 @@ class TryOut:
         trials = tuple(Trial(file) for file in self.files)
         with ExitStack() as stack:
             sandbox = stack.enter_context(_sandbox(self, server, stop, say))
-            before = sandbox.look()
+            before: Snapshot | None = None
             for index, trial in enumerate(trials):
                 stop.check()
-                after = self._try(sandbox, trial, before)
+                tries = trial.file.number >= self.since
+                if tries and before is None:
+                    before = sandbox.look()
+                applied = self._apply(sandbox, trial)
+                if applied and tries and before is not None:
+                    before = self._try(sandbox, trial, before)
                 on_trial(trial)
-                if after is None:
+                if not applied:
                     break
                 if trial.outcome is Outcome.FAILED:
                     # What it left is not what the next file expects: begin anew, and go on with the next all the same.
                     sandbox = stack.enter_context(_sandbox(self, server, stop, say))
                     for earlier in self.files[: index + 1]:
                         sandbox.up(replace(earlier, verify=None))
-                before = after
         return trials
 
-    def _try(self, sandbox: "_Sandbox", trial: Trial, before: "Snapshot") -> "Snapshot | None":
-        """The schema that the file makes; None when it could not be applied."""
-        file = trial.file
+    def _apply(self, sandbox: "_Sandbox", trial: Trial) -> bool:
+        """Whether it could be applied."""
         try:
-            trial.up_ms = sandbox.up(file)
+            trial.up_ms = sandbox.up(trial.file)
         except DbmigrationError as error:
             sandbox.raise_if_over(error)
             trial.fail(Turn.UP, error=error)
-            return None
+            return False
+        trial.outcome = Outcome.APPLIED
+        return True
+
+    def _try(self, sandbox: "_Sandbox", trial: Trial, before: "Snapshot") -> "Snapshot":
+        """The schema that the file made."""
         made = sandbox.look()
-        if file.number < self.since:
-            trial.outcome = Outcome.APPLIED
-        elif file.rollback is None:
-            trial.outcome = Outcome.FAILED if self.require_rollback else Outcome.NO_ROLLBACK
-            trial.turn = Turn.DOWN if self.require_rollback else None
-        else:
+        if trial.file.rollback is not None:
             self._try_back(sandbox, trial, before, made)
+        elif self.require_rollback:
+            trial.fail(Turn.DOWN)
+        else:
+            trial.outcome = Outcome.NO_ROLLBACK
         return made
 
     def _try_back(self, sandbox: "_Sandbox", trial: Trial, before: "Snapshot", made: "Snapshot") -> None:
