@@ -14,7 +14,6 @@ from tests.cluster.local.programs import PAUSE, built
 from tests.cluster.steps import run_logged, run_quiet, step
 
 DEBIAN_SUITE: Final = "bookworm"
-DEBIAN_MIRROR: Final = "http://deb.debian.org/debian"
 BASE_PACKAGES: Final = ("ca-certificates", "postgresql-client", "python3", "python3-venv")
 AUTHORITIES: Final = Path("/etc/ssl/certs/ca-certificates.crt")
 ARCHIVES_KEPT: Final = 2
@@ -85,7 +84,8 @@ def _make_base(reference: str) -> None:
     """Make a small Debian with Python and PostgreSQL's clients, from Debian packages, when it is not stored yet."""
     if _stored(reference):
         return
-    mirror = os.environ.get("DBMIGRATION_DEBIAN_MIRROR", DEBIAN_MIRROR)
+    # Without one, debootstrap takes its own default.
+    mirror = [given] if (given := os.environ.get("DBMIGRATION_DEBIAN_MIRROR")) else []
     build = cache_root() / "build"
     root = build / "base-root"
     log = cache_root() / "logs" / "debootstrap.log"
@@ -93,7 +93,7 @@ def _make_base(reference: str) -> None:
         shutil.rmtree(root)  # of a build that was interrupted
     with step("Making a Debian base image with Python and PostgreSQL's clients", "70 s"):
         include = f"--include={','.join(BASE_PACKAGES)}"
-        run_logged(["debootstrap", "--variant=minbase", include, DEBIAN_SUITE, root, mirror], log)
+        run_logged(["debootstrap", "--variant=minbase", include, DEBIAN_SUITE, root, *mirror], log)
         for leftover in ("var/cache/apt/archives", "var/lib/apt/lists", "usr/share/doc", "usr/share/man", "usr/share/locale"):
             shutil.rmtree(root / leftover, ignore_errors=True)
         (root / "var/cache/apt/archives/partial").mkdir(parents=True)
