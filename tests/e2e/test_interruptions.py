@@ -154,6 +154,9 @@ def start_and_stop_at_gate(studio: Studio, **spec: object) -> Seen:
     studio.prepare(FILES)
     studio.put_resource(**spec)
     studio.database.wait_for_runner_at_gate()
+    # The runner is at work a moment before kubelet says so, and until then a changed spec may replace it as one that has not started.
+    pods = ("-l", f"{MANAGED_BY_LABEL}={MANAGED_BY}")
+    studio.kubectl("wait", "pods", *pods, "--for=jsonpath={.status.phase}=Running", f"--timeout={RUN_SECONDS}s")
     return studio.wait(lambda seen: seen.reason == Reason.RUNNING and seen.status.run is not None, "running")
 
 
