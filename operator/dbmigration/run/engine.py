@@ -23,7 +23,25 @@ from dbmigration.run.stop import StopRequest
 from dbmigration.run.truth import Truth, policy_of
 
 if TYPE_CHECKING:
-    from dbmigration.postgres.apply import FileProgress
+    from dbmigration.postgres.apply import FileApplied, FileProgress
+
+
+WorkOnFile = Callable[..., "FileApplied"]
+"""`postgres.apply.apply_file`, or one with its parameters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """How the work on a file is told: "applying", "applied". `verifies`: its verify script is part of it."""
+
+    step: Step
+    doing: str
+    done: str
+    verifies: bool = False
+
+
+APPLYING = Words(Step.APPLY, "applying", "applied", verifies=True)
+ROLLING_BACK = Words(Step.ROLLBACK, "rolling back", "rolled back")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +103,9 @@ class Engine:
                 names = ", ".join(file.name for file in plan.pending)
                 self._say(Step.PLAN, f"{len(plan.pending)} pending: {names}", total=len(plan.pending), finished=True)
                 self._back_up(session, result)
-                self._apply(session, table, plan, result)
+                from dbmigration.postgres.apply import apply_file
+
+                self._each(session, table, plan.pending, apply_file, APPLYING, result, result.applied)
 
     def _rollback(self, result: RunResult, choose: Choose) -> None:
         files = read_source(self.options)
@@ -99,7 +119,9 @@ class Engine:
                 return
             with self._truth(session, files).kept(history, result, self._say_drift):
                 self._back_up(session, result)
-                self._undo(session, table, chosen, result)
+                from dbmigration.postgres.apply import rollback_file
+
+                self._each(session, table, chosen, rollback_file, ROLLING_BACK, result, result.rolled_back)
 
     def _look(self, result: RunResult) -> None:
         files = read_source(self.options)
@@ -229,56 +251,36 @@ class Engine:
         result.backup_reason = Reason.BACKUP_VERIFIED
         self._say(Step.BACKUP, f"backed up and read to the end: {result.backup.uri}", done=result.backup.bytes, finished=True)
 
-    def _apply(self, session: Session, table: HistoryTable, plan: Plan, result: RunResult) -> None:
-        from dbmigration.postgres.apply import apply_file
-
-        total = len(plan.pending)
+    def _each(
+        self,
+        session: Session,
+        table: HistoryTable,
+        files: tuple[MigrationFile, ...],
+        work: WorkOnFile,
+        words: Words,
+        result: RunResult,
+        done: list[Done],
+    ) -> None:
+        """Run one file after the other, each as a whole; `done` grows with each that is finished."""
+        total = len(files)
         lock.check(session)  # a backup may have taken hours; each file looks again at its end
-        for index, file in enumerate(plan.pending):
+        for index, file in enumerate(files):
             self.stop.check()
-            self._say(Step.APPLY, f"applying {file.name}", file=file.name, done=index, total=total)
+            self._say(words.step, f"{words.doing} {file.name}", file=file.name, done=index, total=total)
 
             def on_progress(at: "FileProgress", index: int = index) -> None:
                 if at.statement or at.message:
-                    self._say(Step.APPLY, _standing(at), file=at.file, done=index, total=total)
+                    self._say(words.step, _standing(at), file=at.file, done=index, total=total)
 
             result.executed_sql = True
             result.working_on = file.name
-            applied = apply_file(
-                session, file, table=table, execution=self.options.execution, run_id=self.options.run_id, on_progress=on_progress
-            )
+            ran = work(session, file, table=table, execution=self.options.execution, run_id=self.options.run_id, on_progress=on_progress)
             result.working_on = None
-            verified = file.verify is not None
-            result.applied.append(
-                Done(file.name, now(), applied.duration_ms, applied.statements, applied.attempts, applied.transactional, verified)
-            )
-            what = f"applied {file.name}: {applied.statements} statements in {applied.duration_ms} ms{', verified' if verified else ''}"
-            self._say(Step.APPLY, what, file=file.name, done=index + 1, total=total, finished=True)
-
-    def _undo(self, session: Session, table: HistoryTable, chosen: tuple[MigrationFile, ...], result: RunResult) -> None:
-        from dbmigration.postgres.apply import rollback_file
-
-        total = len(chosen)
-        lock.check(session)
-        for index, file in enumerate(chosen):
-            self.stop.check()
-            self._say(Step.ROLLBACK, f"rolling back {file.name}", file=file.name, done=index, total=total)
-
-            def on_progress(at: "FileProgress", index: int = index) -> None:
-                if at.statement or at.message:
-                    self._say(Step.ROLLBACK, _standing(at), file=at.file, done=index, total=total)
-
-            result.executed_sql = True
-            result.working_on = file.name
-            undone = rollback_file(
-                session, file, table=table, execution=self.options.execution, run_id=self.options.run_id, on_progress=on_progress
-            )
-            result.working_on = None
-            result.rolled_back.append(
-                Done(file.name, now(), undone.duration_ms, undone.statements, undone.attempts, undone.transactional, verified=False)
-            )
-            what = f"rolled back {file.name} in {undone.duration_ms} ms"
-            self._say(Step.ROLLBACK, what, file=file.name, done=index + 1, total=total, finished=True)
+            verified = words.verifies and file.verify is not None
+            done.append(Done(file.name, now(), ran.duration_ms, ran.statements, ran.attempts, ran.transactional, verified))
+            statements = f"{ran.statements} statement{'' if ran.statements == 1 else 's'}"
+            what = f"{words.done} {file.name}: {statements} in {ran.duration_ms} ms{', verified' if verified else ''}"
+            self._say(words.step, what, file=file.name, done=index + 1, total=total, finished=True)
 
     def _say(
         self,
