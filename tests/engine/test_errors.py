@@ -1,10 +1,14 @@
 """What may be shown of a server's message, and what a SQLSTATE means for a run."""
 
+from pathlib import Path
+
 import pytest
 
 from dbmigration.api.reasons import Reason
 from dbmigration.errors import Permanent, Transient
 from dbmigration.postgres.errors import ServerError, classify, mask_message
+from tests.engine.conftest import Database
+from tests.engine.support import apply_all, write_files
 
 
 @pytest.mark.parametrize(
@@ -49,6 +53,9 @@ def test_a_long_message_is_one_short_line() -> None:
         ("40P01", Transient, Reason.LOCK_TIMEOUT),
         ("40001", Transient, Reason.LOCK_TIMEOUT),
         ("53100", Transient, Reason.DATABASE_UNAVAILABLE),
+        ("58030", Transient, Reason.DATABASE_UNAVAILABLE),
+        ("58P01", Permanent, Reason.SQL_FAILED),
+        ("58P02", Permanent, Reason.SQL_FAILED),
         ("57P03", Transient, Reason.DATABASE_UNAVAILABLE),
         ("57P01", Transient, Reason.CONNECTION_LOST),
         ("08006", Transient, Reason.CONNECTION_LOST),
@@ -65,3 +72,11 @@ def test_classes_of_sqlstate_decide_whether_another_attempt_can_help(sqlstate: s
 def test_a_missing_right_on_our_own_tables_is_transient_for_a_person_grants_it() -> None:
     error = classify(ServerError("42501", "permission denied for table event"))
     assert (type(error), error.reason) == (Transient, Reason.PERMISSION_DENIED)
+
+
+def test_a_library_that_the_server_lacks_is_no_reason_to_try_again(database: Database, tmp_path: Path) -> None:
+    database.psql("UPDATE pg_language SET lanpltrusted = true WHERE lanname = 'c'")
+    sql = "SELECT 1;\nCREATE FUNCTION f() RETURNS int LANGUAGE c AS 'no_such_library', 'f';\n"
+    with pytest.raises(Permanent) as caught:
+        apply_all(database, write_files(tmp_path, {"001_library.sql": sql}))
+    assert (caught.value.reason, caught.value.place.sqlstate, caught.value.place.line) == (Reason.SQL_FAILED, "58P01", 2)

@@ -18,6 +18,9 @@ RETRIED = frozenset({"55P03", "40P01", "40001"})
 
 QUERY_CANCELED = "57014"
 
+_FILES = frozenset({"58P01", "58P02"})
+"""Undefined file, duplicate file: no trouble of the machine, as the rest of class 58 is, and another attempt finds them as they are."""
+
 _NAMES_ONLY = frozenset({"08", "0A", "23", "25", "28", "2B", "3D", "3F", "40", "42", "53", "54", "55", "57"})
 """Classes whose primary message quotes identifiers and no row value (the values are in DETAIL), so what it quotes may be shown.
 
@@ -105,13 +108,15 @@ def classify(error: ServerError, *, place: Place | None = None, after_sql: bool 
         reason = Reason.LOCK_TIMEOUT
     elif state == QUERY_CANCELED:
         reason, message = Reason.DEADLINE_EXCEEDED, f"{message} (a statement timeout, or somebody cancelled it)"
-    elif kind in ("53", "57", "58"):
+    elif kind in ("53", "57") or (kind == "58" and state not in _FILES):
         reason = Reason.DATABASE_UNAVAILABLE
     elif state == "25006":
         reason = Reason.DATABASE_READ_ONLY
     elif state == "42501" and not after_sql:
         reason, message = Reason.PERMISSION_DENIED, f"{message}: grant that right to the role that runs migrations"
     else:
+        if state == "58P01":
+            message = f"{message} (on the server: install the package of that extension or library there)"
         return Permanent(Reason.SQL_FAILED, message, place=where, values=error.values)
     return Transient(reason, message, place=where, values=error.values, after_sql=after_sql)
 
