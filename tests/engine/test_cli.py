@@ -159,6 +159,7 @@ def test_production_without_a_word_about_backup_is_refused_before_connecting(dat
         ["backup", "--backup-dir", "x", "--check", "y"],
         ["rollback", "--yes"],
         ["rollback", "001", "--to", "000", "--yes"],
+        ["rollback", "--last-run", "--to", "000", "--yes"],
         ["rollback", "001"],
         ["apply", "--dir", "no-such-folder"],
         ["status", "--dsn", "postgresql://u:secret@h:not a port/d"],
@@ -275,12 +276,25 @@ def test_rollback_undoes_and_reapply_brings_back(database: Database, folder: Pat
     succeeds(database, "rollback", "--to", "000", "--yes", *staging(folder))
     assert tables(database) == ""
     again = dbmigration(database, "rollback", "--to", "000", "--yes", *staging(folder), "--json").report()
-    assert (again.executed_sql, [each.state for each in again.migrations[:2]]) == (False, [State.PENDING, State.PENDING])
+    assert (again.executed_sql, [each.state for each in again.migrations[:2]]) == (False, [State.ROLLED_BACK, State.ROLLED_BACK])
     refused = dbmigration(database, "apply", *staging(folder))
     assert refused.status == 1
     assert "--reapply" in refused.err
     succeeds(database, "apply", "--reapply", *staging(folder))
     assert tables(database) == "one two"
+
+
+def test_rollback_shows_its_plan_and_takes_no_other(database: Database, folder: Path) -> None:
+    succeeds(database, "apply", *staging(folder))
+    shown = succeeds(database, "rollback", "--last-run", "--dry-run", *staging(folder))
+    assert "table two: 0 rows" in shown.out
+    plan_hash = shown.out.splitlines()[-1].removeprefix("plan hash: ")
+    assert tables(database) == "one two"
+    refused = dbmigration(database, "rollback", "--last-run", "--yes", "--plan-hash", "0" * 64, *staging(folder))
+    assert (refused.status, tables(database)) == (1, "one two")
+    assert plan_hash in refused.err
+    report = dbmigration(database, "rollback", "--to", "000", "--yes", "--plan-hash", plan_hash, *staging(folder), "--json").report()
+    assert (report.rolled_back_now, report.losses[0][:17], tables(database)) == (("002_two.sql", "001_one.sql"), "table two: 0 rows", "")
 
 
 def test_verify_runs_the_newest_files_script_again(database: Database, folder: Path) -> None:

@@ -84,7 +84,7 @@ def test_names_and_columns() -> None:
 
 def test_only_what_works_is_in_it() -> None:
     assert set(schema("spec")["properties"]) == {
-        *("database", "source", "environment", "target", "history", "execution", "backup", "retry", "suspend", "job"),
+        *("database", "source", "environment", "target", "rollback", "history", "execution", "backup", "retry", "suspend", "job"),
     }
     assert set(schema("spec")["properties"]["source"]["properties"]) == {"configMaps"}
 

@@ -1,5 +1,6 @@
 """The rules of decide/, one row each and more, as promises: what is observed, which rule decides, what Ready then says."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -34,6 +35,7 @@ from tests.unit.observing import (
 
 SUSPENDED = spec(suspend=True)
 OTHER_TARGET = spec(target="003")
+BACK = spec(rollback={"to": "003"})
 MORE_MEMORY = spec(job={"resources": {"limits": {"memory": "1Gi"}}})
 MISSING = MissingSource(("files",))
 UNSCHEDULABLE = PodSeen(PodState.WAITING, blocked=Blocked(Reason.UNSCHEDULABLE, "0/1 nodes are available"))
@@ -204,6 +206,8 @@ TABLE = [
     ),
     ("new file after success", seen(source=files("new"), status=status(succeeded())), "run_due", ("False", "Running", RECONCILING)),
     ("mended file after failure", seen(source=files("new"), status=status(failed())), "run_due", ("False", "Running", RECONCILING)),
+    ("rollback asked for", seen(spec=BACK, status=status(succeeded())), "run_due", ("False", "Running", RECONCILING)),
+    ("rollback taken out again", seen(status=status(succeeded(key=key_of(BACK)))), "run_due", ("False", "Running", RECONCILING)),
     ("target changed after success", seen(spec=OTHER_TARGET, status=status(succeeded())), "run_due", ("False", "Running", RECONCILING)),
     ("job knobs changed after failure", seen(spec=MORE_MEMORY, status=status(failed())), "run_due", ("False", "Running", RECONCILING)),
     ("retry annotation after failure", seen(retry="1", status=status(failed())), "run_due", ("False", "Running", RECONCILING)),
@@ -450,6 +454,39 @@ def test_a_new_retry_annotation_lifts_rolled_back_once(observed: Observed, asks:
     decision = started(observed)
     assert decision.start
     assert decision.start.request.reapply_rolled_back is asks
+
+
+def test_a_rollback_is_asked_of_the_run_with_its_hash() -> None:
+    decision = started(seen(spec=spec(rollback={"to": "0", "planHash": "ab" * 32})))
+    assert decision.start
+    request = decision.start.request
+    assert request.rollback is not None
+    assert (request.rollback.to, request.rollback.plan_hash) == ("0", "ab" * 32)
+
+
+def test_a_finished_rollback_is_ready_says_what_was_lost_and_runs_nothing_more() -> None:
+    down = report(
+        reason=Reason.ROLLED_BACK,
+        version="003",
+        applied_now=(),
+        rolled_back_now=("004_d.sql",),
+        losses=("table d: 4 rows, 8.2 kB (rollback-004.sql:1)",),
+        verified_file=None,
+        verify_reason=Reason.ROLLED_BACK,
+    )
+    key = key_of(BACK)
+    observed = seen(spec=BACK, status=status(run(key=key)), jobs=(ended(down, run_key=key),))
+    decision = decide(observed, NOW)
+    after = decision.status
+    ready, verified = find(after.conditions, ConditionType.READY), find(after.conditions, ConditionType.VERIFIED)
+    assert ready is not None
+    assert verified is not None
+    assert (ready.status, ready.reason, after.version) == ("True", Reason.ROLLED_BACK, "003")
+    assert (verified.status, verified.reason) == ("False", Reason.ROLLED_BACK)
+    (told,) = [each for each in decision.announcements if each.reason == Reason.ROLLED_BACK]
+    assert "004_d.sql" in told.message
+    assert "4 rows" in told.message
+    assert decide(replace(observed, status=after), NOW).rule == "settled"
 
 
 def test_final_result_marks_the_retry_annotation_as_handled_and_a_transient_one_does_not() -> None:

@@ -29,6 +29,11 @@ def test_defaults_are_the_careful_ones() -> None:
         {"environment": ""},
         {"target": "4"},
         {"target": "004_create_lancio_org"},
+        {"rollback": {}},
+        {"rollback": {"to": "3"}},
+        {"rollback": {"to": "none"}},
+        {"rollback": {"to": "003", "planHash": "abc"}},
+        {"rollback": {"to": "003"}, "target": "004"},
         {"environment": "two words"},
         {"history": {"schema": "platform"}},
         {"history": {"table": "schema_migrations"}},
@@ -61,3 +66,9 @@ def test_durations(text: str, value: int) -> None:
 def test_what_is_no_duration_is_named(text: str) -> None:
     with pytest.raises(ValueError, match="is no duration"):
         milliseconds(text)
+
+
+def test_a_rollback_may_stand_beside_the_target_it_ends_at() -> None:
+    given = spec(rollback={"to": "003"}, target="003").rollback
+    assert given is not None
+    assert (given.to, given.plan_hash) == ("003", None)

@@ -46,6 +46,20 @@ def _is_target(text: str) -> str:
     return text
 
 
+_VERSION = r"^(0|[0-9]{3,18})$"
+_VERSION_RULE = rule(
+    f"self.matches('{_VERSION}')", 'rollback.to is the number of a file as its name has it, in quotes (to: "003"), or "0" for none at all'
+)
+
+
+def _is_version(text: str) -> str:
+    if not re.fullmatch(_VERSION.strip("^$"), text):
+        raise ValueError(_VERSION_RULE["message"])
+    return text
+
+
+Version = Annotated[str, Field(max_length=253, json_schema_extra=rules(_VERSION_RULE)), AfterValidator(_is_version)]
+PlanHash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", max_length=64)]
 Target = Annotated[str, Field(max_length=253, json_schema_extra=rules(_TARGET_RULE)), AfterValidator(_is_target)]
 Duration = Annotated[str, Field(max_length=32, json_schema_extra=rules(DURATION_RULE)), AfterValidator(_is_duration)]
 ObjectName = Annotated[str, Field(min_length=1, max_length=253)]

@@ -61,6 +61,7 @@ class Reason(StrEnum):
     TARGET_BELOW_APPLIED = "TargetBelowApplied"
     ROLLED_BACK = "RolledBack"
     ROLLBACK_MISSING = "RollbackMissing"
+    PLAN_CHANGED = "PlanChanged"
     HISTORY_MOVED = "HistoryMoved"
     HISTORY_FOREIGN = "HistoryForeign"
     PARTIAL_FILE_EDITED = "PartialFileEdited"

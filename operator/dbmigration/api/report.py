@@ -87,7 +87,7 @@ class Report(Reported):
     `applied_now`, `rolled_back_now`: names of the files that this very run applied or rolled back, in order. `executed_sql`: a migration's
     own SQL was begun (counts as an attempt). `backup_reason`: why there is or is not a backup. `verified_file`: the newest file whose
     verify script passed in this run. `drift`: the first of the `drift_count` differences between the schema as it was before the run and
-    what migrations had made of it, one line each.
+    what migrations had made of it, one line each. `losses`: what a rollback took away, or would have.
     """
 
     run_id: str
@@ -107,6 +107,7 @@ class Report(Reported):
     skipped: int = 0
     applied_now: tuple[str, ...] = ()
     rolled_back_now: tuple[str, ...] = ()
+    losses: tuple[str, ...] = ()
     pending_names: tuple[str, ...] = ()
     backup: BackupRecord | None = None
     backup_reason: Reason | None = None
@@ -125,7 +126,7 @@ class Report(Reported):
         report = self
         keep = len(self.migrations)
         while len(report.to_json().encode()) > limit and (
-            keep or report.applied_now or report.rolled_back_now or report.pending_names or report.drift
+            keep or report.applied_now or report.rolled_back_now or report.losses or report.pending_names or report.drift
         ):
             keep //= 2
             report = self.model_copy(
@@ -134,6 +135,7 @@ class Report(Reported):
                     "migrations": self.migrations[len(self.migrations) - keep :],
                     "applied_now": self.applied_now[len(self.applied_now) - keep :] if keep else (),
                     "rolled_back_now": self.rolled_back_now[:keep],
+                    "losses": self.losses[:keep],
                     "pending_names": self.pending_names[:keep],
                     "drift": self.drift[:keep],
                 }

@@ -57,6 +57,13 @@ class BackupRequest(Model):
     uri_base: str | None = None
 
 
+class RollbackRequest(Model):
+    """Undo what is above `to` instead of applying. `plan_hash` None: whatever that is."""
+
+    to: str
+    plan_hash: str | None = None
+
+
 class RunRequest(Model):
     """One run of one resource. `source_digest` is what the operator hashed: other bytes in the mount are SourceChanging."""
 
@@ -66,6 +73,7 @@ class RunRequest(Model):
     source_digest: str
     environment: str
     target: str | None = None
+    rollback: RollbackRequest | None = None
     history_schema: str | None = None
     history_table: str | None = None
     secret_keys: SecretKeys = Field(default_factory=SecretKeys)

@@ -17,9 +17,11 @@ from dbmigration.api.fields import (
     Identifier,
     ObjectKey,
     ObjectName,
+    PlanHash,
     Quantities,
     SpecModel,
     Target,
+    Version,
     rule,
     rules,
 )
@@ -234,6 +236,22 @@ class Backup(SpecModel):
         return self
 
 
+class Rollback(SpecModel):
+    """Go down with rollback scripts, after a backup, and stay there: while this stands, nothing is applied.
+
+    Taken out again, what was rolled back stays RolledBack until its text or the annotation dbmigration.dev/retry changes.
+    """
+
+    to: Version
+    """Number of the newest file that stays applied; "0": none does."""
+    plan_hash: PlanHash | None = None
+    """Hash of the only plan that may be carried out: `dbmigration rollback --to NUMBER --dry-run` shows it, and so does the refusal of any
+    other. Without it, whatever is above `to`."""
+
+
+_NO_TARGET_BESIDE = "while spec.rollback stands nothing is applied: leave spec.target out, or write the same number as in rollback.to"
+
+
 class Retry(SpecModel):
     """What happens after a failure that another attempt can mend.
 
@@ -291,7 +309,12 @@ class Job(SpecModel):
 class Spec(SpecModel):
     """What is to be true of one database."""
 
-    model_config = ConfigDict(json_schema_extra=rules(rule("has(self.backup)", _NEEDS_DESTINATION)))
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule("has(self.backup)", _NEEDS_DESTINATION),
+            rule("!has(self.rollback) || !has(self.target) || self.target == self.rollback.to", _NO_TARGET_BESIDE),
+        )
+    )
 
     database: DatabaseSpec
     """The database to migrate."""
@@ -302,6 +325,8 @@ class Spec(SpecModel):
     development, staging, production)."""
     target: Target | None = None
     """Migrate up to this number and no further. Default: the newest file. Below the applied version it is refused."""
+    rollback: Rollback | None = None
+    """Go down to a version, after a backup. The only way down."""
     history: History | None = None
     """The table that says what is applied."""
     execution: Execution = Field(default_factory=Execution, json_schema_extra={"default": {}})
@@ -314,3 +339,9 @@ class Spec(SpecModel):
     """Start no new run. A run in progress finishes."""
     job: Job = Field(default_factory=Job, json_schema_extra={"default": {}})
     """Knobs of the run's pod."""
+
+    @model_validator(mode="after")
+    def _no_target_beside_rollback(self) -> Self:
+        if self.rollback is not None and self.target is not None and self.target != self.rollback.to:
+            raise ValueError(_NO_TARGET_BESIDE)
+        return self

@@ -12,13 +12,19 @@ from dbmigration.cli.exits import Exit
 from dbmigration.cli.read import OUT_OF_ORDER_ADVICE
 
 if TYPE_CHECKING:
-    from dbmigration.migrations.model import History, MigrationFile, MigrationSet
+    from dbmigration.run.engine import Engine
     from dbmigration.run.result import RunResult
-    from dbmigration.run.rollback import Choose
+    from dbmigration.run.rollback import Choose, RollbackPlan
 
 Number = Annotated[str | None, typer.Argument(metavar="NUMBER", help="The migration to undo: the newest applied one.", show_default=False)]
 To = Annotated[
     str | None, typer.Option("--to", metavar="VERSION", help="Undo every migration above this one; 000: all.", show_default=False)
+]
+LastRun = Annotated[bool, typer.Option("--last-run", help="Undo what the last run applied.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would be undone and lost, and the plan's hash.")]
+PlanHash = Annotated[
+    str | None,
+    typer.Option("--plan-hash", metavar="HASH", help="Refuse any other plan than the one that --dry-run showed.", show_default=False),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask. Required where nobody can answer (in a pipe).")]
 Check = Annotated[
@@ -78,6 +84,9 @@ def apply(
 def rollback(
     number: Number = None,
     to: To = None,
+    last_run: LastRun = False,
+    dry_run: DryRun = False,
+    plan_hash: PlanHash = None,
     yes: Yes = False,
     dsn: o.Dsn = None,
     directory: o.Directory = o.DIRECTORY,
@@ -92,13 +101,14 @@ def rollback(
     as_json: o.Json = False,
     show_values: o.ShowValues = False,
 ) -> int:
-    """Back up, then undo migrations with their rollback scripts, newest first."""
+    """Show what undoing migrations with their rollback scripts would lose; back up, and do it, newest first."""
     from dbmigration.cli.work import work
     from dbmigration.postgres.settings import Execution
 
     asked = o.asked(dsn, directory, environment, history, as_json, show_values)
-    confirmed = Confirmation(_chosen_by(number, to), ask=not yes)
-    if not yes and (as_json or not (sys.stdin.isatty() and sys.stdout.isatty())):
+    choose = _chosen_by(number, to, last_run)
+    confirmed = Confirmation(ask=not yes, expected=plan_hash)
+    if not yes and not dry_run and (as_json or not (sys.stdin.isatty() and sys.stdout.isatty())):
         raise typer.BadParameter("nobody can be asked here: give --yes", param_hint="--yes")
 
     def show(result: "RunResult") -> None:
@@ -106,24 +116,30 @@ def rollback(
             return
         where = f"the database is at version {version}" if (version := result.version()) else "no migration is applied"
         done = len(result.rolled_back)
-        if done:
+        if dry_run and result.rollback is not None:
+            from dbmigration.run.rollback import story_of
+
+            sys.stdout.write(f"{story_of(result.rollback)}\n" if result.rollback.files else f"Nothing to roll back: {where}.\n")
+        elif done:
             sys.stdout.write(f"Rolled back {done} migration{'' if done == 1 else 's'}; {where}.\n")
         else:
             sys.stdout.write(f"Nothing was rolled back: {where}.\n")
 
+    def roll_back(engine: "Engine") -> "RunResult":
+        return engine.look_at_rollback(choose) if dry_run else engine.rollback(choose, confirmed)
+
     status = work(
         asked,
-        lambda engine: engine.rollback(confirmed),
+        roll_back,
         show,
         execution=Execution(
             lock_timeout_ms=o.read_duration_ms(lock_timeout, "--lock-timeout"),
             statement_timeout_ms=o.read_duration_ms(statement_timeout, "--statement-timeout"),
         ),
-        # What was rolled back before is no obstacle to rolling back more.
-        reapply=True,
-        backup=o.read_backup(environment, backup_dir, no_backup),
+        backup=None if dry_run else o.read_backup(environment, backup_dir, no_backup),
         lock_wait_s=o.read_duration_ms(wait, "--wait") / 1000,
         drift=drift,
+        quiet=dry_run,
     )
     return Exit.FAILED if confirmed.declined else status
 
@@ -151,22 +167,22 @@ def backup(
 
 
 class Confirmation:
-    """A choice of files that a person has to agree to, while the lock is held: what is shown is what is undone."""
+    """A rollback that a person has to agree to, while the lock is held: what the run's plan has shown is what is undone.
 
-    def __init__(self, choose: "Choose", *, ask: bool) -> None:
-        self._choose = choose
+    `expected`: the hash of the only plan that was agreed to before. Raises Permanent PLAN_CHANGED for any other.
+    """
+
+    def __init__(self, *, ask: bool, expected: str | None) -> None:
         self._ask = ask
+        self._expected = expected
         self.declined = False
 
-    def __call__(self, files: "MigrationSet", history: "History") -> "tuple[MigrationFile, ...]":
-        chosen = self._choose(files, history)
-        if not chosen or not self._ask:
-            return chosen
-        sys.stdout.write("This undoes, in this order:\n")
-        for file in chosen:
-            sys.stdout.write(f"  {file.name}  with {file.rollback.name if file.rollback else 'nothing'}\n")
-        self.declined = not _agrees("Data that only these migrations hold is lost. Go on? [y/N] ")
-        return () if self.declined else chosen
+    def __call__(self, plan: "RollbackPlan") -> bool:
+        from dbmigration.run.rollback import refuse_other_plan
+
+        refuse_other_plan(plan, self._expected)
+        self.declined = self._ask and not _agrees("Go on? [y/N] ")
+        return not self.declined
 
 
 def _agrees(question: str) -> bool:
@@ -181,14 +197,14 @@ def _agrees(question: str) -> bool:
         signal.signal(signal.SIGINT, before)
 
 
-def _chosen_by(number: str | None, to: str | None) -> "Choose":
-    from dbmigration.run.rollback import down_to, only
+def _chosen_by(number: str | None, to: str | None, last: bool) -> "Choose":
+    from dbmigration.run.rollback import down_to, last_run, only
 
-    if number is not None and to is None:
+    if (number is not None) + (to is not None) + last != 1:
+        raise typer.BadParameter("give one of the NUMBER of the newest applied migration, --to VERSION and --last-run", param_hint="NUMBER")
+    if number is not None:
         return only(number)
-    if to is not None and number is None:
-        return down_to(to)
-    raise typer.BadParameter("give either the NUMBER of the newest applied migration, or --to VERSION", param_hint="NUMBER")
+    return down_to(to) if to is not None else last_run()
 
 
 def _check(dump: Path, as_json: bool) -> int:

@@ -20,7 +20,14 @@ SUCCEEDED = "UpToDate"
 
 def announcements(observed: Observed, after: Status, report: Report | None = None) -> tuple[Announcement, ...]:
     """What changed between observed.status and `after` that a person reading `kubectl describe` wants to know."""
-    found = (_started(observed, after), _backed_up(report), _migrated(report), _recovered(observed, report), _failing(observed, after))
+    found = (
+        _started(observed, after),
+        _backed_up(report),
+        _migrated(report),
+        _rolled_back(report),
+        _recovered(observed, report),
+        _failing(observed, after),
+    )
     return tuple(a for a in found if a is not None)
 
 
@@ -47,6 +54,16 @@ def _migrated(report: Report | None) -> Announcement | None:
     return Announcement(
         MIGRATED, clip(f"applied {names}{more}; version {report.version}"), identity=f"{report.run_id}/migrated", at=report.finished_at
     )
+
+
+def _rolled_back(report: Report | None) -> Announcement | None:
+    if report is None or not report.rolled_back_now:
+        return None
+    names = ", ".join(report.rolled_back_now[:_NAMES_TOLD])
+    more = f" and {len(report.rolled_back_now) - _NAMES_TOLD} more" if len(report.rolled_back_now) > _NAMES_TOLD else ""
+    lost = f"; lost: {'; '.join(report.losses)}" if report.losses else ""
+    message = f"rolled back {names}{more}; version {report.version or 'none'}{lost}"
+    return Announcement(Reason.ROLLED_BACK, clip(message), identity=f"{report.run_id}/rolled-back", warning=True, at=report.finished_at)
 
 
 def _recovered(observed: Observed, report: Report | None) -> Announcement | None:

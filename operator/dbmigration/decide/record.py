@@ -28,7 +28,7 @@ from dbmigration.decide.results import Result
 MOST_BACKOFF = timedelta(minutes=5)
 _MENDED_IN_THE_FILE = (Reason.SQL_FAILED, Reason.VERIFY_FAILED)
 _ABOUT_THE_SECRET = (Reason.SECRET_MISSING, Reason.SECRET_INVALID, Reason.AUTHENTICATION_FAILED)
-_VERIFY_REASONS = (Reason.VERIFY_PASSED, Reason.NO_VERIFY_FILE, Reason.VERIFY_FAILED)
+_VERIFY_REASONS = (Reason.VERIFY_PASSED, Reason.NO_VERIFY_FILE, Reason.VERIFY_FAILED, Reason.ROLLED_BACK)
 
 
 def backoff(retry: Retry, failures: int) -> timedelta:
@@ -197,6 +197,8 @@ def _verified(report: Report) -> Proof | None:
         return Proof(True, report.verify_reason, f"{report.verified_file} passed" if report.verified_file else "")
     if report.verify_reason is Reason.NO_VERIFY_FILE:
         return Proof(False, report.verify_reason, "the newest applied file has no verify-NNN.sql beside it")
+    if report.verify_reason is Reason.ROLLED_BACK:
+        return Proof(False, report.verify_reason, "the newest change was a rollback, which has no verify script")
     return Proof(False, report.verify_reason, report.message)
 
 

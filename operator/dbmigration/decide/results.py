@@ -11,6 +11,7 @@ from dbmigration.decide.observed import JobSeen, PodState
 
 _DEADLINE = "DeadlineExceeded"
 _OUT_OF_MEMORY = "OOMKilled"
+_SUCCESSES = (Reason.UP_TO_DATE, Reason.ROLLED_BACK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,8 @@ def vanished(job_name: str) -> Result:
 
 def _reported(job: JobSeen, report: Report) -> Result:
     if report.outcome is Outcome.SUCCEEDED:
-        return Result(report.outcome, Reason.UP_TO_DATE, report.message, transient=False, report=report)
+        reason = report.reason if report.reason in _SUCCESSES else Reason.UP_TO_DATE
+        return Result(report.outcome, reason, report.message, transient=False, report=report)
     if report.outcome is Outcome.INTERRUPTED:
         if job.failed == _DEADLINE:
             return _over_deadline(job, counted=report.executed_sql, report=report)

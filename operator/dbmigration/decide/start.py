@@ -2,7 +2,7 @@
 
 from dbmigration.api.durations import milliseconds
 from dbmigration.api.reasons import Reason
-from dbmigration.api.request import BackupRequest, ExecutionRequest, ResourceRef, RunRequest, SecretKeys
+from dbmigration.api.request import BackupRequest, ExecutionRequest, ResourceRef, RollbackRequest, RunRequest, SecretKeys
 from dbmigration.api.spec import BackupPolicy, Spec
 from dbmigration.decide import keys
 from dbmigration.decide.decision import StartRun
@@ -27,6 +27,7 @@ def start_run(observed: Observed, spec: Spec, source: FoundSource, key: str) -> 
             source_digest=source.digest,
             environment=spec.environment,
             target=spec.target,
+            rollback=RollbackRequest(to=spec.rollback.to, plan_hash=spec.rollback.plan_hash) if spec.rollback else None,
             history_schema=spec.history.schema_ if spec.history else None,
             history_table=spec.history.table if spec.history else None,
             secret_keys=_secret_keys(spec),

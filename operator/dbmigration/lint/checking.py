@@ -14,10 +14,9 @@ from dbmigration.lint.policy import Policy, severity_of
 from dbmigration.lint.registry import INVALID_SET, operation_rules, rules_of
 from dbmigration.lint.replay import replay
 from dbmigration.lint.rule import Hit, Kind, Rule, ScriptView
-from dbmigration.lint.script import Parsed, Role, Script, read_script
+from dbmigration.lint.script import Parsed, Role, Script, read_script, read_script_file
 from dbmigration.migrations.folder import read_set
 from dbmigration.migrations.model import MigrationFile, MigrationSet
-from dbmigration.migrations.model import Script as ScriptFile
 from dbmigration.migrations.statements import Kind as StatementKind
 
 
@@ -79,9 +78,9 @@ class _Run:
             return
         self._lint(script, file, self._model)
         if file.rollback is not None:
-            self._lint(_read(file.rollback, Role.ROLLBACK), file, self._model.fork())
+            self._lint(read_script_file(file.rollback, Role.ROLLBACK), file, self._model.fork())
         if file.verify is not None:
-            self._lint(_read(file.verify, Role.VERIFY), file, self._model.fork())
+            self._lint(read_script_file(file.verify, Role.VERIFY), file, self._model.fork())
 
     def end(self) -> None:
         for rule in rules_of(Kind.SET):
@@ -144,10 +143,6 @@ class _Run:
                         self._makers.setdefault(made, []).append((file.number, file.name))
         makers = self._makers.get(name, []) + (self._makers.get(Relation("", name.name), []) if name.schema else [])
         return next((file for at, file in makers if at > number), None)
-
-
-def _read(script: ScriptFile, role: Role) -> Script:
-    return read_script(script.path, role, transaction=script.transaction, size=script.path.stat().st_size)
 
 
 def _made(operation: Operation) -> Relation | None:

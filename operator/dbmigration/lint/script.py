@@ -16,6 +16,7 @@ from dbmigration.lint.comments import Ignore, IgnoreFinder, may_hold_ignores
 from dbmigration.lint.names import Relation
 from dbmigration.lint.operations import Insert, Operation, Query, Use
 from dbmigration.migrations.checksum import BLOCK_BYTES, BOM
+from dbmigration.migrations.model import Script as ScriptFile
 from dbmigration.migrations.script import inspect, inspect_bytes, read_statements, read_statements_from
 from dbmigration.migrations.statements import CopyData, Kind, Statement
 
@@ -125,6 +126,11 @@ def read_script(path: Path, role: Role, *, transaction: bool | None, size: int) 
     else:
         script.transactional = transaction is not False and not any(s.kind is Kind.NO_TRANSACTION for s in script.statements)
     return script
+
+
+def read_script_file(script: ScriptFile, role: Role) -> Script:
+    """The same for a rollback or verify script."""
+    return read_script(script.path, role, transaction=script.transaction, size=script.path.stat().st_size)
 
 
 class _Reader:

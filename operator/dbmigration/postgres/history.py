@@ -178,6 +178,17 @@ def prepare(session: Session, table: HistoryTable, *, history_too: bool = True) 
         session.query(statement)
 
 
+def files_of_last_run(session: Session) -> tuple[str, ...]:
+    """Names of the files that the last run which applied anything applied, in order; they need not be applied any more."""
+    if not session.query(f"SELECT pg_catalog.to_regclass('{SCHEMA}.event') IS NOT NULL")[0][0]:
+        return ()
+    rows = session.query(
+        f"""SELECT migration_name FROM {SCHEMA}.event WHERE kind = 'applied'
+            AND run_id = (SELECT run_id FROM {SCHEMA}.event WHERE kind = 'applied' ORDER BY id DESC LIMIT 1) ORDER BY id"""
+    )
+    return tuple(name for (name,) in rows)
+
+
 def made_by_us_and_empty(session: Session, table: HistoryTable) -> bool:
     """Whether the history table was made by this tool and has no row: only then may it be dropped. The table has to exist."""
     rows = session.query(

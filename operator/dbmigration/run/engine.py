@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from dbmigration.api.reasons import Reason
@@ -17,7 +17,7 @@ from dbmigration.postgres.settings import Settings
 from dbmigration.run.options import RunOptions
 from dbmigration.run.progress import OnProgress, Progress, Step
 from dbmigration.run.result import Done, RunResult, now
-from dbmigration.run.rollback import Choose
+from dbmigration.run.rollback import Agree, Choose, RollbackPlan, plan_of, story_of
 from dbmigration.run.source import history_table, read_source
 from dbmigration.run.stop import StopRequest
 from dbmigration.run.truth import Truth, policy_of
@@ -60,9 +60,16 @@ class Engine:
         """Apply what is pending, after a backup."""
         return self._result_of(self._run)
 
-    def rollback(self, choose: Choose) -> RunResult:
-        """Undo what `choose` picks (see `run.rollback`), newest first, each file in one transaction, after a backup."""
-        return self._result_of(lambda result: self._rollback(result, choose))
+    def rollback(self, choose: Choose, agree: Agree = lambda _: True) -> RunResult:
+        """Undo what `choose` picks (see `run.rollback`), newest first, each file in one transaction, after a backup.
+
+        `agree` is asked under the lock, before the backup: what it is shown is what is undone.
+        """
+        return self._result_of(lambda result: self._rollback(result, choose, agree))
+
+    def look_at_rollback(self, choose: Choose) -> RunResult:
+        """What `rollback` would undo and lose, as the result's `rollback`; write nothing, take no lock."""
+        return self._result_of(lambda result: self._look_at_rollback(result, choose))
 
     def look(self) -> RunResult:
         """Read and plan; write nothing, take no lock. The result's `plan` says what is applied and what `run` would do."""
@@ -107,21 +114,43 @@ class Engine:
 
                 self._each(session, table, plan.pending, apply_file, APPLYING, result, result.applied)
 
-    def _rollback(self, result: RunResult, choose: Choose) -> None:
+    def _rollback(self, result: RunResult, choose: Choose, agree: Agree) -> None:
         files = read_source(self.options)
         with self._session(result) as session, self._lock(session):
-            table = history_table(self.options, files)
-            history = read_history(session, table)
-            self._plan(files, history, result)
-            chosen = choose(files, history)
-            if not chosen:
+            history = read_history(session, history_table(self.options, files))
+            planned = self._plan_rollback(session, files, history, result, choose)
+            if not planned.files or not agree(planned):
                 result.backup_reason = Reason.NOTHING_PENDING
                 return
             with self._truth(session, files).kept(history, result, self._say_drift):
                 self._back_up(session, result)
                 from dbmigration.postgres.apply import rollback_file
 
-                self._each(session, table, chosen, rollback_file, ROLLING_BACK, result, result.rolled_back)
+                table = history_table(self.options, files)
+                self._each(session, table, planned.files, rollback_file, ROLLING_BACK, result, result.rolled_back)
+
+    def _look_at_rollback(self, result: RunResult, choose: Choose) -> None:
+        files = read_source(self.options)
+        with self._session(result, writable=False) as session:
+            self._plan_rollback(session, files, read_history(session, history_table(self.options, files)), result, choose)
+
+    def _plan_rollback(self, session: Session, files: MigrationSet, history: History, result: RunResult, choose: Choose) -> RollbackPlan:
+        """Everything that can be refused is refused here, and the plan is in the result."""
+        from dbmigration.postgres.history import files_of_last_run
+        from dbmigration.postgres.reading import source_of
+        from dbmigration.run.losses import losses
+
+        # What else would be applied, or was rolled back before, is no obstacle to rolling back more.
+        self._plan(files, history, result, forgiving=(Reason.ROLLED_BACK, Reason.OUT_OF_ORDER))
+        chosen = choose(files, history, lambda: files_of_last_run(session))
+        for script in (file.rollback for file in chosen if file.rollback is not None):
+            source_of(session, script, transaction=script.transaction)
+        planned = plan_of(chosen, files, history, self.options.environment)
+        if chosen:
+            planned = replace(planned, losses=losses(session, chosen, history_table(self.options, files)))
+            self._say(Step.PLAN, story_of(planned), total=len(chosen), finished=True)
+        result.rollback = planned
+        return planned
 
     def _look(self, result: RunResult) -> None:
         files = read_source(self.options)
@@ -205,7 +234,7 @@ class Engine:
         # After an error the session is closed instead, and the server frees the lock with it.
         lock.release(session)
 
-    def _plan(self, files: MigrationSet, history: History, result: RunResult) -> Plan:
+    def _plan(self, files: MigrationSet, history: History, result: RunResult, *, forgiving: tuple[Reason, ...] = ()) -> Plan:
         """The plan goes into the result before anything forbids it: a person who is refused sees the whole picture."""
         found = survey(
             files,
@@ -216,8 +245,9 @@ class Engine:
             reapply_rolled_back=self.options.reapply_rolled_back,
         )
         result.plan = found.plan
-        if found.findings:
-            raise found.findings[0]
+        forbidding = next((finding for finding in found.findings if finding.reason not in forgiving), None)
+        if forbidding is not None:
+            raise forbidding
         return found.plan
 
     def _truth(self, session: Session, files: MigrationSet) -> Truth:

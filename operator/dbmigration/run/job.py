@@ -24,6 +24,7 @@ from dbmigration.run.options import BackupTarget, RunOptions
 from dbmigration.run.progress import Progress
 from dbmigration.run.reporting import build_report, internal_error
 from dbmigration.run.result import RunResult, now
+from dbmigration.run.rollback import RollbackPlan, down_to, refuse_other_plan
 from dbmigration.run.stop import StopRequest
 
 LOCK_WAIT = 600.0
@@ -107,7 +108,16 @@ def _run(request: api.RunRequest, log: ProgressLog, stop: StopRequest) -> RunRes
         tls_mode=request.tls_mode,
         ca_file=Path(api.CA_DIR) / request.ca_key if request.ca_key else None,
     )
-    return Engine(_options(request), conninfo, log, stop).run()
+    engine = Engine(_options(request), conninfo, log, stop)
+    if request.rollback is None:
+        return engine.run()
+    expected = request.rollback.plan_hash
+
+    def agree(plan: RollbackPlan) -> bool:
+        refuse_other_plan(plan, expected)
+        return True
+
+    return engine.rollback(down_to(request.rollback.to), agree)
 
 
 def _options(request: api.RunRequest) -> RunOptions:

@@ -13,6 +13,8 @@ MESSAGE_LIMIT = 1024
 DRIFT_LINES = 50
 DRIFT_LINE_LIMIT = 300
 """How many differences of the schema a report names, and the characters of each."""
+LOSS_LINES = 20
+"""How many things that a rollback loses a report names."""
 
 
 def build_report(result: RunResult, *, environment: str | None) -> api.Report:
@@ -22,7 +24,7 @@ def build_report(result: RunResult, *, environment: str | None) -> api.Report:
     return api.Report(
         run_id=result.run_id,
         outcome=_outcome(error),
-        reason=error.reason if error else Reason.UP_TO_DATE,
+        reason=result.reason,
         message=_clip(error.message if error else _success(result)),
         failure=_failure(error) if error else None,
         executed_sql=result.executed_sql,
@@ -41,6 +43,7 @@ def build_report(result: RunResult, *, environment: str | None) -> api.Report:
         skipped=sum(line.state is State.SKIPPED for line in migrations),
         applied_now=tuple(done.name for done in result.applied),
         rolled_back_now=tuple(done.name for done in result.rolled_back),
+        losses=tuple(_clip(str(loss), DRIFT_LINE_LIMIT) for loss in result.rollback.losses[:LOSS_LINES]) if result.rollback else (),
         pending_names=result.pending(),
         backup=_backup(result),
         backup_reason=result.backup_reason,
@@ -81,6 +84,8 @@ def _success(result: RunResult) -> str:
     for verb, files in (("applied", result.applied), ("rolled back", result.rolled_back)):
         if files:
             return f"{verb} {f'{len(files)} migrations' if len(files) > 1 else files[0].name}; {at}"
+    if result.rollback is not None:
+        return f"rolled back as asked: {at}"
     return f"nothing to do: {at}"
 
 
@@ -106,6 +111,8 @@ def _backup(result: RunResult) -> api.BackupRecord | None:
 def _verify_reason(result: RunResult) -> Reason:
     if result.error is not None and result.error.reason is Reason.VERIFY_FAILED:
         return Reason.VERIFY_FAILED
+    if result.rolled_back:
+        return Reason.ROLLED_BACK
     if not result.applied:
         return Reason.VERIFY_PASSED if result.verified_again else Reason.NOTHING_PENDING
     return Reason.VERIFY_PASSED if result.applied[-1].verified else Reason.NO_VERIFY_FILE

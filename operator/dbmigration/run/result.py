@@ -13,6 +13,7 @@ from dbmigration.postgres.session import Server
 if TYPE_CHECKING:
     from dbmigration.backup.record import Backup
     from dbmigration.catalog.compare import Drift
+    from dbmigration.run.rollback import RollbackPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class RunResult:
     `working_on` names the file whose SQL was begun and not finished, `verified_again` the one whose verify script was run on request.
     `backup_reason` says why there is a backup, or why there is none. `drift`: where the schema was not what migrations had made, before
     anything ran; `drift_note` says why it was not compared.
+    `rollback`: what a rollback was to undo, None for any other work.
     """
 
     run_id: str
@@ -53,10 +55,18 @@ class RunResult:
     backup_reason: Reason | None = None
     drift: "tuple[Drift, ...]" = ()
     drift_note: str | None = None
+    rollback: "RollbackPlan | None" = None
 
     @property
     def succeeded(self) -> bool:
         return self.error is None
+
+    @property
+    def reason(self) -> Reason:
+        """How it ended, in one word."""
+        if self.error is not None:
+            return self.error.reason
+        return Reason.UP_TO_DATE if self.rollback is None else Reason.ROLLED_BACK
 
     @property
     def verified_file(self) -> str | None:
@@ -70,12 +80,11 @@ class RunResult:
         return tuple(self._after(line) for line in self.plan.migrations)
 
     def pending(self) -> tuple[str, ...]:
-        """Names of the files that are still to be applied, a failed one included."""
+        """Names of the files that are still to be applied, a failed one included. What was rolled back stays out."""
         if self.plan is None:
             return ()
         gone = {done.name for done in self.applied}
-        back = tuple(done.name for done in self.rolled_back)
-        return tuple(file.name for file in self.plan.pending if file.name not in gone) + back
+        return tuple(file.name for file in self.plan.pending if file.name not in gone)
 
     def version(self) -> str | None:
         """The digits of the newest applied file, as written in its name."""

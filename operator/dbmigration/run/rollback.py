@@ -1,28 +1,98 @@
 """Which files a rollback undoes: pure, and refused as a whole before anything is touched."""
 
+import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from dbmigration.api.reasons import Reason
 from dbmigration.errors import Permanent, Place
 from dbmigration.migrations.model import History, MigrationFile, MigrationSet
 
-Choose = Callable[[MigrationSet, History], tuple[MigrationFile, ...]]
+if TYPE_CHECKING:
+    from dbmigration.run.losses import Loss
+
+LastRun = Callable[[], tuple[str, ...]]
+"""Names of the files that the last run which applied anything applied: asked only when they matter."""
+
+Choose = Callable[[MigrationSet, History, LastRun], tuple[MigrationFile, ...]]
+"""The files to undo, newest first."""
 
 
-def newest() -> Choose:
-    """Only the newest applied file."""
+@dataclass(frozen=True, slots=True)
+class RollbackPlan:
+    """What a rollback would do. `files` newest first; `to`: the digits of the version it ends at, "000" for none; `losses`: see there.
 
-    def choose(files: MigrationSet, history: History) -> tuple[MigrationFile, ...]:
-        return _with_scripts(_applied(files, history)[:1])
+    `hash` covers environment, `to` and the rollback scripts of all that is above it, done or not: a rollback that was interrupted goes on
+    under the same hash.
+    """
+
+    files: tuple[MigrationFile, ...]
+    to: str
+    hash: str
+    losses: "tuple[Loss, ...]" = ()
+
+
+Agree = Callable[[RollbackPlan], bool]
+"""Asked before anything is touched; False: nothing is done. May raise instead."""
+
+
+def last_run() -> Choose:
+    """What the last run applied, as far as it still is applied. Nothing of what came before or after it."""
+
+    def choose(files: MigrationSet, history: History, last: LastRun) -> tuple[MigrationFile, ...]:
+        names = set(last())
+        applied = _applied(files, history)
+        chosen = tuple(file for file in applied if file.name in names)
+        _refuse_below_others(chosen, applied)
+        return _with_scripts(chosen)
 
     return choose
+
+
+def plan_of(chosen: tuple[MigrationFile, ...], files: MigrationSet, history: History, environment: str | None) -> RollbackPlan:
+    """The plan of undoing `chosen`, without its losses."""
+    names = {file.name for file in chosen}
+    lowest = min((file.number for file in chosen), default=0)
+    left = [file for file in _applied(files, history) if file.name not in names]
+    to = left[0].version if left else "000"
+    total = hashlib.sha256(f"rollback\n{environment or ''}\n{left[0].number if left else 0}\n".encode())
+    for file in files.files:
+        before = file.number >= lowest and history.rolled_back.get(file.name) == file.checksum
+        if file.name in names or (chosen and before):
+            total.update(f"{file.name}\0{file.rollback.checksum if file.rollback else ''}\n".encode())
+    return RollbackPlan(chosen, to, total.hexdigest())
+
+
+def refuse_other_plan(plan: RollbackPlan, expected: str | None) -> None:
+    """Raises Permanent PLAN_CHANGED when the plan is not the one with the hash that was agreed to; None agrees to any."""
+    if expected is None or expected == plan.hash:
+        return
+    names = ", ".join(file.name for file in plan.files)
+    lost = "; ".join(map(str, plan.losses)) or "no rows, as far as the scripts show"
+    raise Permanent(
+        Reason.PLAN_CHANGED,
+        f"nothing was touched: the rollback to {plan.to} has the plan hash {plan.hash}, which is not the one that was given. "
+        f"It undoes {names}; what will be lost: {lost}",
+    )
+
+
+def story_of(plan: RollbackPlan) -> str:
+    """What would be undone and lost, in lines for a person."""
+    number = f"{len(plan.files)} migration{'' if len(plan.files) == 1 else 's'}"
+    lines = [f"to roll back {number}, down to {plan.to}, in this order:"]
+    lines += [f"  {file.name} with {file.rollback.name if file.rollback else 'nothing'}" for file in plan.files]
+    lines.append("what will be lost:" if plan.losses else "what will be lost: no rows, as far as the scripts show")
+    lines += [f"  {loss}" for loss in plan.losses]
+    lines.append(f"plan hash: {plan.hash}")
+    return "\n".join(lines)
 
 
 def down_to(version: str) -> Choose:
     """Every applied file with a higher number than `version`; "000" undoes all. `version` must be applied itself, or be zero."""
     wanted = _number(version)
 
-    def choose(files: MigrationSet, history: History) -> tuple[MigrationFile, ...]:
+    def choose(files: MigrationSet, history: History, _: LastRun) -> tuple[MigrationFile, ...]:
         applied = _applied(files, history)
         if wanted and all(file.number != wanted for file in applied):
             raise Permanent(Reason.TARGET_UNKNOWN, f"{version} is not applied here, so there is no way back to it")
@@ -35,22 +105,30 @@ def only(version: str) -> Choose:
     """One file, which has to be the newest applied one: others were built on it."""
     wanted = _number(version)
 
-    def choose(files: MigrationSet, history: History) -> tuple[MigrationFile, ...]:
+    def choose(files: MigrationSet, history: History, _: LastRun) -> tuple[MigrationFile, ...]:
         applied = _applied(files, history)
         chosen = tuple(file for file in applied if file.number == wanted)
         if not chosen:
             raise Permanent(Reason.TARGET_UNKNOWN, f"{version} is not applied here, so there is nothing to roll back")
-        later = [file.name for file in applied if file.number > wanted]
-        if later:
-            before = max((file.version for file in applied if file.number < wanted), key=int, default="000")
-            raise Permanent(
-                Reason.OUT_OF_ORDER,
-                f"{', '.join(reversed(later))} came after {chosen[0].name}: roll all of them back with `rollback --to {before}`",
-                place=Place(chosen[0].name),
-            )
+        _refuse_below_others(chosen, applied)
         return _with_scripts(chosen)
 
     return choose
+
+
+def _refuse_below_others(chosen: tuple[MigrationFile, ...], applied: tuple[MigrationFile, ...]) -> None:
+    """Later files were built on earlier ones: only the newest can go."""
+    if not chosen:
+        return
+    oldest = chosen[-1]
+    later = [file.name for file in applied if file.number > oldest.number and file not in chosen]
+    if later:
+        before = max((file.version for file in applied if file.number < oldest.number), key=int, default="000")
+        raise Permanent(
+            Reason.OUT_OF_ORDER,
+            f"{', '.join(reversed(later))} came after {oldest.name}: roll all of them back with `rollback --to {before}`",
+            place=Place(oldest.name),
+        )
 
 
 def _applied(files: MigrationSet, history: History) -> tuple[MigrationFile, ...]:
