@@ -2,7 +2,6 @@
 
 import io
 import sys
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,10 +17,12 @@ from dbmigration.cli.options import Asked, read_backup, read_duration_ms, read_h
 from dbmigration.cli.tables import print_rows, rows_of, show_ms
 from dbmigration.cli.write import Confirmation
 from dbmigration.errors import DbmigrationError, Permanent, Place, Transient, Usage
-from dbmigration.migrations.model import Header, History, HistoryTable, MigrationFile, MigrationSet, Plan, PlannedMigration, SetConfig
+from dbmigration.migrations.model import Header, HistoryTable, MigrationFile, Plan, PlannedMigration
+from dbmigration.run.losses import Loss
 from dbmigration.run.options import BackupTarget
 from dbmigration.run.progress import Progress, Step
 from dbmigration.run.result import Done, RunResult
+from dbmigration.run.rollback import RollbackPlan, story_of
 
 AT = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
 
@@ -31,6 +32,7 @@ def file(version: str, name: str) -> MigrationFile:
 
 
 ONE, TWO, THREE = file("001", "one"), file("002", "two"), file("003", "three")
+BACK = RollbackPlan((TWO, ONE), "000", "the-hash", (Loss("rollback-002.sql", 1, "table two: 3 rows"),))
 PENDING = Plan(tuple(PlannedMigration(each.name, each.version, State.PENDING, each) for each in (ONE, TWO, THREE)), None, "hash")
 
 
@@ -176,28 +178,28 @@ def test_colours_are_for_terminals_that_want_them(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize(("answer", "agreed"), [("y\n", True), ("YES\n", True), ("n\n", False), ("\n", False), ("", False)])
-def test_a_rollback_shows_what_it_undoes_and_takes_only_yes_for_yes(
-    answer: str, agreed: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_rollback_takes_only_yes_for_yes(answer: str, agreed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO(answer))
-    confirmation = Confirmation(lambda *_: (TWO, ONE), ask=True)
-    chosen = confirmation(MigrationSet(Path(), (ONE, TWO), SetConfig(), "d"), History())
-    assert chosen == ((TWO, ONE) if agreed else ())
+    confirmation = Confirmation(ask=True, expected=None)
+    assert confirmation(BACK) is agreed
     assert confirmation.declined is not agreed
-    shown = capsys.readouterr().out
-    assert 0 < shown.index(TWO.name) < shown.index(ONE.name)
 
 
-def test_nobody_is_asked_with_yes_or_when_there_is_nothing_to_undo(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_is_asked_with_yes_or_about_another_plan_than_the_expected_one(monkeypatch: pytest.MonkeyPatch) -> None:
     def nobody(_: str) -> str:
         raise AssertionError("asked")
 
     monkeypatch.setattr("builtins.input", nobody)
-    choices: list[tuple[Callable[..., tuple[MigrationFile, ...]], bool]] = [(lambda *_: (ONE,), False), (lambda *_: (), True)]
-    for choose, ask in choices:
-        confirmation = Confirmation(choose, ask=ask)
-        assert confirmation(MigrationSet(Path(), (ONE,), SetConfig(), "d"), History()) == choose()
-        assert not confirmation.declined
+    assert Confirmation(ask=False, expected=BACK.hash)(BACK)
+    with pytest.raises(Permanent) as refused:
+        Confirmation(ask=True, expected="another")(BACK)
+    assert refused.value.reason is Reason.PLAN_CHANGED
+
+
+def test_the_story_of_a_rollback_has_files_in_order_what_is_lost_and_the_hash() -> None:
+    story = story_of(BACK)
+    positions = [story.index(text) for text in ("down to 000", TWO.name, ONE.name, "table two: 3 rows (rollback-002.sql:1)", "the-hash")]
+    assert positions == sorted(positions)
 
 
 def test_a_place_without_a_file_in_the_folder_keeps_its_own_name(tmp_path: Path) -> None:
