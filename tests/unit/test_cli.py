@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-import typer
 
 from dbmigration.api.reasons import Reason
 from dbmigration.api.states import State
@@ -15,6 +14,7 @@ from dbmigration.cli.failure import failure_lines, wants_colour
 from dbmigration.cli.live import Lines, Silent, display
 from dbmigration.cli.options import Asked, read_backup, read_duration_ms, read_history
 from dbmigration.cli.tables import print_rows, rows_of, show_ms
+from dbmigration.cli.words import BadParameter
 from dbmigration.cli.write import Confirmation
 from dbmigration.errors import DbmigrationError, Permanent, Place, Transient, Usage
 from dbmigration.migrations.model import Header, HistoryTable, MigrationFile, Plan, PlannedMigration
@@ -73,7 +73,7 @@ def test_times_have_units(text: str, milliseconds: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "2", "-1s", "s", "2 days", "1e3s", "٣s"])
 def test_a_time_without_a_known_unit_is_refused(text: str) -> None:
-    with pytest.raises(typer.BadParameter):
+    with pytest.raises(BadParameter):
         read_duration_ms(text, "--wait")
 
 
@@ -81,17 +81,17 @@ def test_history_is_schema_and_table() -> None:
     assert read_history("platform.schema_migrations") == HistoryTable("platform", "schema_migrations")
     assert read_history(None) is None
     for text in ("schema_migrations", ".x", "x.", "a.b.c", ""):
-        with pytest.raises(typer.BadParameter):
+        with pytest.raises(BadParameter):
             read_history(text)
 
 
 def test_production_goes_on_only_with_a_backup_or_an_explicit_no() -> None:
-    with pytest.raises(typer.BadParameter):
+    with pytest.raises(BadParameter):
         read_backup("production", None, no_backup=False)
     assert read_backup("production", None, no_backup=True) is None
     assert read_backup("production", Path("b"), no_backup=False) == BackupTarget(Path("b"))
     assert read_backup("staging", None, no_backup=False) is None
-    with pytest.raises(typer.BadParameter):
+    with pytest.raises(BadParameter):
         read_backup("staging", Path("b"), no_backup=True)
 
 

@@ -1,5 +1,7 @@
 """Findings for people, for scripts and for code hosts, and the command that prints them."""
 
+import contextlib
+import io
 import json
 import re
 import subprocess
@@ -7,9 +9,8 @@ import sys
 from pathlib import Path, PurePath
 
 import pytest
-from typer.testing import CliRunner
 
-from dbmigration.cli.main import app
+from dbmigration.cli.main import main
 from dbmigration.lint import Finding, Severity, report, worst
 from dbmigration.lint.registry import RULES
 
@@ -78,8 +79,11 @@ def test_worst_is_the_highest() -> None:
 
 
 def run(*words: str) -> tuple[int, str]:
-    result = CliRunner().invoke(app, ["lint", *words])
-    return result.exit_code, result.stdout
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), pytest.raises(SystemExit) as ended:
+        main(["lint", *words])
+    assert isinstance(ended.value.code, int)
+    return ended.value.code, said.getvalue()
 
 
 @pytest.fixture

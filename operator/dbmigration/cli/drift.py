@@ -3,9 +3,8 @@
 import sys
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from dbmigration.cli import options as o
+from dbmigration.cli import words
 from dbmigration.cli.exits import Exit
 from dbmigration.run.options import DriftPolicy
 
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from dbmigration.run.engine import Engine
     from dbmigration.run.result import RunResult
 
-Accept = Annotated[bool, typer.Option("--accept", help="From now on the schema as it is now is what the next run expects.")]
+Accept = Annotated[bool, words.Option("--accept", help="From now on the schema as it is now is what the next run expects.")]
 
 
 def drift(

@@ -5,9 +5,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from dbmigration.cli import options as o
+from dbmigration.cli import words
 from dbmigration.cli.exits import Exit
 
 
@@ -25,10 +24,10 @@ class FailOn(StrEnum):
 
 Files = Annotated[
     list[Path] | None,
-    typer.Argument(metavar="[FILES]...", help="Only these of the folder; the files before them are still read.", show_default=False),
+    words.Argument(metavar="FILES", help="Only these of the folder; the files before them are still read."),
 ]
-Output = Annotated[Format, typer.Option("--format", help="For people, for scripts, or for code hosts (SARIF 2.1.0).")]
-Fail = Annotated[FailOn, typer.Option("--fail-on", help="Exit with 1 for findings this bad or worse.")]
+Output = Annotated[Format, words.Option("--format", help="For people, for scripts, or for code hosts (SARIF 2.1.0).")]
+Fail = Annotated[FailOn, words.Option("--fail-on", help="Exit with 1 for findings this bad or worse.")]
 
 
 def lint(
@@ -46,9 +45,9 @@ def lint(
     try:
         findings = check_folder(directory, names)
     except Transient as error:
-        raise typer.BadParameter(error.message, param_hint="--dir") from error
+        raise words.BadParameter(error.message, param_hint="--dir") from error
     except KeyError as error:
-        raise typer.BadParameter(f"{directory} has no migration {error.args[0]}", param_hint="FILES") from error
+        raise words.BadParameter(f"{directory} has no migration {error.args[0]}", param_hint="FILES") from error
     if output is Format.JSON:
         sys.stdout.write(f"{report.as_json(findings)}\n")
     elif output is Format.SARIF:
@@ -64,7 +63,7 @@ def lint(
 
 
 def _name_in(directory: Path, path: Path) -> str:
-    """A file as a person or a hook names it: with or without the folder. Raises typer.BadParameter for one of another folder."""
+    """A file as a person or a hook names it: with or without the folder. Raises words.BadParameter for one of another folder."""
     if path.parent != Path() and path.parent.resolve() != directory.resolve():
-        raise typer.BadParameter(f"{path} is not in {directory}: say which folder with --dir", param_hint="FILES")
+        raise words.BadParameter(f"{path} is not in {directory}: say which folder with --dir", param_hint="FILES")
     return path.name

@@ -3,15 +3,14 @@
 import os
 import sys
 import traceback
-from collections.abc import Callable
-from functools import wraps
-from typing import NoReturn
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from types import MappingProxyType
+from typing import Final, NoReturn
 
-import typer
-
-from dbmigration.cli import drift, lint, new, read, try_out, write
 from dbmigration.cli.exits import Exit, exit_of
 from dbmigration.cli.failure import print_error, print_failure
+from dbmigration.cli.words import PROGRAM, BadParameter, Command, call, filled, refuse, width
 from dbmigration.errors import DbmigrationError
 
 _HELP = """Back up, migrate and prove PostgreSQL databases.
@@ -19,16 +18,23 @@ _HELP = """Back up, migrate and prove PostgreSQL databases.
 Exit status: 0 done or nothing to do, 1 something has to change first, 2 wrong usage, 3 try again later, 4 pending (plan --exit-code).
 """
 
-# No rich markup: it would bring rich into every start. No pretty exceptions: they show values.
-app = typer.Typer(
-    name="dbmigration",
-    help=_HELP,
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+# Module and function: what was not called is not imported.
+COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "plan": "read.plan",
+        "apply": "write.apply",
+        "status": "read.status",
+        "verify": "read.verify",
+        "drift": "drift.drift",
+        "lint": "lint.lint",
+        "backup": "write.backup",
+        "rollback": "write.rollback",
+        "new": "new.new",
+        "test": "try_out.try_out",
+        "run": "main.run",
+    }
 )
+_HIDDEN: Final[Mapping[str, str]] = MappingProxyType({"operator": "main.operator"})
 
 
 def run() -> int:
@@ -45,13 +51,28 @@ def operator() -> int:
     return run_operator()
 
 
-def main() -> None:
+def command_of(name: str) -> Command | None:
+    """The function behind a command's name, hidden ones too."""
+    place = COMMANDS.get(name) or _HIDDEN.get(name)
+    if place is None:
+        return None
+    module, _, function = place.rpartition(".")
+    command: Command = getattr(import_module(f"dbmigration.cli.{module}"), function)
+    return command
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Ends the process with a status of `exits`. Nothing that is printed holds a password or, without --show-values, a row's value."""
+    name, *words = (sys.argv[1:] if arguments is None else arguments) or ("--help",)
     try:
-        app(prog_name="dbmigration")
+        sys.exit(_main(name, words))
+    except BadParameter as error:
+        refuse(str(error), f"{PROGRAM} {name}")
     except DbmigrationError as error:
         print_failure(error)
         sys.exit(exit_of(error))
+    except KeyboardInterrupt:
+        sys.exit(130)  # as shells say it; a command that has work in hand answers the signal itself
     except Exception as error:  # noqa: BLE001 - its text may hold a value: only its type and place are shown
         print_error(f"error: InternalError: {type(error).__name__}; this is a bug, please report it with these lines:")
         for frame in traceback.extract_tb(error.__traceback__):
@@ -59,20 +80,26 @@ def main() -> None:
         sys.exit(Exit.FAILED)
 
 
-def _exiting(command: Callable[..., int]) -> Callable[..., NoReturn]:
-    """A command's return value as the process's status."""
+def _main(name: str, words: Sequence[str]) -> int:
+    if name in ("-h", "--help"):
+        sys.stdout.write(_help())
+        return Exit.OK
+    command = command_of(name)
+    if command is None:
+        from difflib import get_close_matches
 
-    @wraps(command)
-    def run_and_exit(*arguments: object, **options: object) -> NoReturn:
-        raise typer.Exit(command(*arguments, **options))
-
-    return run_and_exit
+        near = get_close_matches(name, COMMANDS, n=1)
+        refuse(f"there is no command {name!r}" + (f"; did you mean {near[0]}?" if near else ""))
+    return call(name, command, words)
 
 
-for _command in (read.plan, write.apply, read.status, read.verify, drift.drift, lint.lint, write.backup, write.rollback, new.new, run):
-    app.command()(_exiting(_command))
-app.command("test")(_exiting(try_out.try_out))
-app.command(hidden=True)(_exiting(operator))
+def _help() -> str:
+    lines = [f"usage: {PROGRAM} COMMAND [OPTIONS]", "", filled(_HELP), "", "commands:"]
+    for name in COMMANDS:
+        command = command_of(name)
+        summary = (command.__doc__ or "").partition("\n")[0] if command else ""
+        lines.append(f"  {name:<15}{summary}"[: width()])
+    return "\n".join([*lines, "", f"`{PROGRAM} COMMAND --help` names a command's options.", ""])
 
 
 if __name__ == "__main__":

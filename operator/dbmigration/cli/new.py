@@ -4,12 +4,11 @@ import sys
 from datetime import UTC, datetime
 from typing import Annotated
 
-import typer
-
 from dbmigration.cli import options as o
+from dbmigration.cli import words
 from dbmigration.cli.exits import Exit
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="What it does, in snake_case: add_project_limits.")]
+Name = Annotated[str, words.Argument(metavar="NAME", help="What it does, in snake_case: add_project_limits.")]
 
 
 def new(name: Name, directory: o.Directory = o.DIRECTORY) -> int:

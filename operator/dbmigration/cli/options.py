@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
+from dbmigration.cli import words
 from dbmigration.migrations.model import HistoryTable
 from dbmigration.run.options import DriftPolicy
 
@@ -19,7 +18,7 @@ PRODUCTION = "production"
 
 Dsn = Annotated[
     str | None,
-    typer.Option(
+    words.Option(
         "--dsn",
         metavar="URI",
         show_default=False,
@@ -27,36 +26,36 @@ Dsn = Annotated[
         "can see a password given here; DATABASE_URL, PGPASSWORD or a PGPASSFILE keep it out of the process list.",
     ),
 ]
-Directory = Annotated[Path, typer.Option("--dir", metavar="DIR", help="The folder of migrations.")]
+Directory = Annotated[Path, words.Option("--dir", metavar="DIR", help="The folder of migrations.")]
 Environment = Annotated[
     str | None,
-    typer.Option("--environment", "-e", metavar="NAME", help="Where this is: required when a file's header names an environment."),
+    words.Option("--environment", "-e", metavar="NAME", help="Where this is: required when a file's header names an environment."),
 ]
 History = Annotated[
     str | None,
-    typer.Option("--history", metavar="SCHEMA.TABLE", help="The history table; default: what dbmigration.toml says.", show_default=False),
+    words.Option("--history", metavar="SCHEMA.TABLE", help="The history table; default: what dbmigration.toml says.", show_default=False),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON report instead of lines and tables.")]
+Json = Annotated[bool, words.Option("--json", help="Print one JSON report instead of lines and tables.")]
 ShowValues = Annotated[
-    bool, typer.Option("--show-values", help="Show PostgreSQL's DETAIL, HINT and CONTEXT of an error: they can hold row values.")
+    bool, words.Option("--show-values", help="Show PostgreSQL's DETAIL, HINT and CONTEXT of an error: they can hold row values.")
 ]
 Target = Annotated[
-    str | None, typer.Option("--target", metavar="VERSION", help="The newest migration to apply; default: all.", show_default=False)
+    str | None, words.Option("--target", metavar="VERSION", help="The newest migration to apply; default: all.", show_default=False)
 ]
-OutOfOrder = Annotated[bool, typer.Option("--out-of-order", help="Allow a file whose number is below the applied version.")]
-Reapply = Annotated[bool, typer.Option("--reapply", help="Take files that were rolled back by a person as pending again.")]
+OutOfOrder = Annotated[bool, words.Option("--out-of-order", help="Allow a file whose number is below the applied version.")]
+Reapply = Annotated[bool, words.Option("--reapply", help="Take files that were rolled back by a person as pending again.")]
 BackupDir = Annotated[
     Path | None,
-    typer.Option("--backup-dir", metavar="DIR", help="Back up into this folder first, if anything is to be done.", show_default=False),
+    words.Option("--backup-dir", metavar="DIR", help="Back up into this folder first, if anything is to be done.", show_default=False),
 ]
-NoBackup = Annotated[bool, typer.Option("--no-backup", help="Go on without a backup. In production this or --backup-dir is required.")]
+NoBackup = Annotated[bool, words.Option("--no-backup", help="Go on without a backup. In production this or --backup-dir is required.")]
 LockTimeout = Annotated[
-    str, typer.Option("--lock-timeout", metavar="TIME", help="How long one try of a statement waits for a table's lock; grows with tries.")
+    str, words.Option("--lock-timeout", metavar="TIME", help="How long one try of a statement waits for a table's lock; grows with tries.")
 ]
-StatementTimeout = Annotated[str, typer.Option("--statement-timeout", metavar="TIME", help="How long a statement may run; 0: for ever.")]
+StatementTimeout = Annotated[str, words.Option("--statement-timeout", metavar="TIME", help="How long a statement may run; 0: for ever.")]
 Drift = Annotated[
     DriftPolicy | None,
-    typer.Option(
+    words.Option(
         "--drift",
         help="When the schema is not what migrations made: say so, refuse, or do not look; default: dbmigration.toml's, else report.",
         show_default=False,
@@ -64,12 +63,12 @@ Drift = Annotated[
 ]
 ScratchDsn = Annotated[
     str | None,
-    typer.Option("--scratch-dsn", metavar="URI", help="Make the scratch database on this server.", show_default=False),
+    words.Option("--scratch-dsn", metavar="URI", help="Make the scratch database on this server.", show_default=False),
 ]
 Private = Annotated[
-    bool, typer.Option("--private", help="Start a private server for the scratch database, from programs that this machine has.")
+    bool, words.Option("--private", help="Start a private server for the scratch database, from programs that this machine has.")
 ]
-Wait = Annotated[str, typer.Option("--wait", metavar="TIME", help="How long to wait for another run on the same database to end.")]
+Wait = Annotated[str, words.Option("--wait", metavar="TIME", help="How long to wait for another run on the same database to end.")]
 
 LOCK_TIMEOUT = "2s"
 STATEMENT_TIMEOUT = "0"
@@ -100,34 +99,34 @@ class Asked:
 
 
 def asked(dsn: str | None, directory: Path, environment: str | None, history: str | None, as_json: bool, show_values: bool) -> Asked:
-    """Raises typer.BadParameter."""
+    """Raises words.BadParameter."""
     return Asked(dsn, directory, environment, read_history(history), as_json, show_values)
 
 
 def read_history(text: str | None) -> HistoryTable | None:
-    """ "platform.schema_migrations". Raises typer.BadParameter."""
+    """ "platform.schema_migrations". Raises words.BadParameter."""
     if text is None:
         return None
     schema, dot, table = text.partition(".")
     if not (schema and dot and table) or "." in table:
-        raise typer.BadParameter(f"{text!r} is not SCHEMA.TABLE, like platform.schema_migrations", param_hint="--history")
+        raise words.BadParameter(f"{text!r} is not SCHEMA.TABLE, like platform.schema_migrations", param_hint="--history")
     return HistoryTable(schema, table)
 
 
 def read_duration_ms(text: str, option: str) -> int:
-    """Milliseconds in "500ms", "2s", "5m" ("5min"), "1h" or "0". Raises typer.BadParameter."""
+    """Milliseconds in "500ms", "2s", "5m" ("5min"), "1h" or "0". Raises words.BadParameter."""
     match = _DURATION.fullmatch(text.strip())
     if match:
         return round(float(match[1]) * _UNIT_MS[match[2]])
     if text.strip() == "0":
         return 0
-    raise typer.BadParameter(f"{text!r} is no time: give a number with its unit, like 500ms, 2s, 5m or 1h", param_hint=option)
+    raise words.BadParameter(f"{text!r} is no time: give a number with its unit, like 500ms, 2s, 5m or 1h", param_hint=option)
 
 
 def read_scratch(dsn: str | None, private: bool) -> "ConnInfo | None":
-    """Raises Usage for a bad connection string, typer.BadParameter for two places at once."""
+    """Raises Usage for a bad connection string, words.BadParameter for two places at once."""
     if dsn is not None and private:
-        raise typer.BadParameter("--scratch-dsn and --private exclude each other", param_hint="--private")
+        raise words.BadParameter("--scratch-dsn and --private exclude each other", param_hint="--private")
     if dsn is None:
         return None
     from dbmigration.postgres.conninfo import ConnInfo
@@ -136,12 +135,12 @@ def read_scratch(dsn: str | None, private: bool) -> "ConnInfo | None":
 
 
 def read_backup(environment: str | None, directory: Path | None, no_backup: bool) -> "BackupTarget | None":
-    """Where to back up to; None: a person said not to, or it is no production. Raises typer.BadParameter."""
+    """Where to back up to; None: a person said not to, or it is no production. Raises words.BadParameter."""
     if directory is not None and no_backup:
-        raise typer.BadParameter("--backup-dir and --no-backup exclude each other", param_hint="--no-backup")
+        raise words.BadParameter("--backup-dir and --no-backup exclude each other", param_hint="--no-backup")
     if directory is None:
         if environment == PRODUCTION and not no_backup:
-            raise typer.BadParameter(
+            raise words.BadParameter(
                 "in production either --backup-dir DIR or --no-backup has to be given: nothing is skipped silently",
                 param_hint="--backup-dir",
             )

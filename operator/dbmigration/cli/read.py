@@ -3,11 +3,10 @@
 import sys
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from dbmigration.api.reasons import Reason
 from dbmigration.api.states import State
 from dbmigration.cli import options as o
+from dbmigration.cli import words
 from dbmigration.cli.exits import Exit, is_about_the_words
 from dbmigration.cli.tables import print_rows, rows_of
 
@@ -18,11 +17,11 @@ if TYPE_CHECKING:
 
 OUT_OF_ORDER_ADVICE = {Reason.OUT_OF_ORDER: "give the file a higher number, or allow it with --out-of-order"}
 
-ExitCode = Annotated[bool, typer.Option("--exit-code", help="Exit with 4 when something is pending.")]
+ExitCode = Annotated[bool, words.Option("--exit-code", help="Exit with 4 when something is pending.")]
 
 AgainstFiles = Annotated[
     bool,
-    typer.Option(
+    words.Option(
         "--against-files",
         help="Instead replay all applied files in a scratch database, and name where the real one differs (exit status 1).",
     ),
@@ -121,7 +120,7 @@ def verify(
 
         return compare_with_files(asked, scratch=scratch, private=private, execution=execution)
     if scratch or private:
-        raise typer.BadParameter("only --against-files needs a scratch database", param_hint="--against-files")
+        raise words.BadParameter("only --against-files needs a scratch database", param_hint="--against-files")
     # What a person rolled back is no obstacle to looking at what is there.
     return work(asked, lambda engine: engine.verify(), lambda _: None, execution=execution, reapply=True, drift=drift)
 

@@ -8,9 +8,8 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from dbmigration.cli import options as o
+from dbmigration.cli import words
 from dbmigration.cli.exits import Exit, exit_of
 from dbmigration.cli.tables import show_ms
 
@@ -21,15 +20,15 @@ if TYPE_CHECKING:
 
 From = Annotated[
     str | None,
-    typer.Option("--from", metavar="VERSION", help="Only apply what comes before this one; try it and what follows.", show_default=False),
+    words.Option("--from", metavar="VERSION", help="Only apply what comes before this one; try it and what follows.", show_default=False),
 ]
-RequireRollback = Annotated[bool, typer.Option("--require-rollback", help="A migration without a rollback script is a failure.")]
+RequireRollback = Annotated[bool, words.Option("--require-rollback", help="A migration without a rollback script is a failure.")]
 Postgres = Annotated[
-    int | None, typer.Option("--postgres", metavar="MAJOR", help="A private server of this major version.", show_default=False)
+    int | None, words.Option("--postgres", metavar="MAJOR", help="A private server of this major version.", show_default=False)
 ]
 Role = Annotated[
     list[str] | None,
-    typer.Option("--role", metavar="NAME", help="Make this role on a private server. Those that statements name are made anyhow."),
+    words.Option("--role", metavar="NAME", help="Make this role on a private server. Those that statements name are made anyhow."),
 ]
 
 _COLOURS = {"passed": "32", "failed": "31", "no rollback": "33", "applied": "2", "not tried": "2"}
@@ -64,7 +63,7 @@ def try_out(
     from dbmigration.scratch.server_wide import refuse_server_wide
 
     if (private or postgres is not None) and dsn is not None:
-        raise typer.BadParameter("--dsn and a private server exclude each other", param_hint="--dsn")
+        raise words.BadParameter("--dsn and a private server exclude each other", param_hint="--dsn")
     asked = o.asked(dsn, directory, environment, history, as_json, show_values)
     statement_timeout_ms = o.read_duration_ms(statement_timeout, "--statement-timeout")
     begun = monotonic()
@@ -96,14 +95,14 @@ def try_out(
 def _plan(
     files: "MigrationSet", asked: o.Asked, target: str | None, since: str | None, require_rollback: bool, statement_timeout_ms: int
 ) -> "TryOut":
-    """What a run on an empty database would apply. Raises as `make_plan` does, and typer.BadParameter."""
+    """What a run on an empty database would apply. Raises as `make_plan` does, and words.BadParameter."""
     from dbmigration.migrations.model import History, HistoryTable
     from dbmigration.migrations.plan import make_plan
     from dbmigration.postgres.settings import Execution
     from dbmigration.run.try_out import TryOut
 
     if since is not None and not since.isdecimal():
-        raise typer.BadParameter(f"{since!r} is not a version: give the digits of a file's name, like 003", param_hint="--from")
+        raise words.BadParameter(f"{since!r} is not a version: give the digits of a file's name, like 003", param_hint="--from")
     plan = make_plan(files, History(), environment=asked.environment, target=target, out_of_order=False, reapply_rolled_back=False)
     return TryOut(
         plan.pending,

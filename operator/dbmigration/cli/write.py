@@ -5,9 +5,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from dbmigration.cli import options as o
+from dbmigration.cli import words
 from dbmigration.cli.exits import Exit
 from dbmigration.cli.read import OUT_OF_ORDER_ADVICE
 
@@ -16,20 +15,20 @@ if TYPE_CHECKING:
     from dbmigration.run.result import RunResult
     from dbmigration.run.rollback import Choose, RollbackPlan
 
-Number = Annotated[str | None, typer.Argument(metavar="NUMBER", help="The migration to undo: the newest applied one.", show_default=False)]
+Number = Annotated[str | None, words.Argument(metavar="NUMBER", help="The migration to undo: the newest applied one.")]
 To = Annotated[
-    str | None, typer.Option("--to", metavar="VERSION", help="Undo every migration above this one; 000: all.", show_default=False)
+    str | None, words.Option("--to", metavar="VERSION", help="Undo every migration above this one; 000: all.", show_default=False)
 ]
-LastRun = Annotated[bool, typer.Option("--last-run", help="Undo what the last run applied.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would be undone and lost, and the plan's hash.")]
+LastRun = Annotated[bool, words.Option("--last-run", help="Undo what the last run applied.")]
+DryRun = Annotated[bool, words.Option("--dry-run", help="Only show what would be undone and lost, and the plan's hash.")]
 PlanHash = Annotated[
     str | None,
-    typer.Option("--plan-hash", metavar="HASH", help="Refuse any other plan than the one that --dry-run showed.", show_default=False),
+    words.Option("--plan-hash", metavar="HASH", help="Refuse any other plan than the one that --dry-run showed.", show_default=False),
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask. Required where nobody can answer (in a pipe).")]
+Yes = Annotated[bool, words.Option("--yes", "-y", help="Do not ask. Required where nobody can answer (in a pipe).")]
 Check = Annotated[
     Path | None,
-    typer.Option("--check", metavar="FILE", help="Take no backup; prove that this one is still whole.", show_default=False),
+    words.Option("--check", metavar="FILE", help="Take no backup; prove that this one is still whole.", show_default=False),
 ]
 
 
@@ -109,7 +108,7 @@ def rollback(
     choose = _chosen_by(number, to, last_run)
     confirmed = Confirmation(ask=not yes, expected=plan_hash)
     if not yes and not dry_run and (as_json or not (sys.stdin.isatty() and sys.stdout.isatty())):
-        raise typer.BadParameter("nobody can be asked here: give --yes", param_hint="--yes")
+        raise words.BadParameter("nobody can be asked here: give --yes", param_hint="--yes")
 
     def show(result: "RunResult") -> None:
         if result.error is not None:
@@ -153,7 +152,7 @@ def backup(
 ) -> int:
     """Take a backup with pg_dump, read it to its end, and write its record beside it; or check an earlier one."""
     if (backup_dir is None) == (check is None):
-        raise typer.BadParameter("give either --backup-dir DIR or --check FILE", param_hint="--backup-dir")
+        raise words.BadParameter("give either --backup-dir DIR or --check FILE", param_hint="--backup-dir")
     if check is not None:
         return _check(check, as_json)
     from dbmigration.cli.work import work
@@ -201,7 +200,7 @@ def _chosen_by(number: str | None, to: str | None, last: bool) -> "Choose":
     from dbmigration.run.rollback import down_to, last_run, only
 
     if (number is not None) + (to is not None) + last != 1:
-        raise typer.BadParameter("give one of the NUMBER of the newest applied migration, --to VERSION and --last-run", param_hint="NUMBER")
+        raise words.BadParameter("give one of the NUMBER of the newest applied migration, --to VERSION and --last-run", param_hint="NUMBER")
     if number is not None:
         return only(number)
     return down_to(to) if to is not None else last_run()
