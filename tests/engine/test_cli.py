@@ -417,7 +417,7 @@ def test_nothing_to_do_imports_neither_parser_nor_models_nor_tables(database: Da
     )
     imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
     assert {"psycopg", "argparse"} <= imported
-    assert imported.isdisjoint({"postgast", "pydantic", "typer", "rich", "kubernetes", "kopf", "structlog"})
+    assert imported.isdisjoint({"postgast", "pydantic", "rich", "kubernetes", "kopf", "structlog"})
 
 
 def test_run_without_a_request_reports_why(database: Database) -> None:

@@ -31,4 +31,4 @@ def test_neither_the_parser_nor_pydantic_is_loaded_before_it_is_needed(code: str
     done = subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=60, env={"PYTHONPATH": str(OPERATOR)})
     loaded = set(done.stdout.split())
     assert "dbmigration" in loaded
-    assert not loaded & {"postgast", "google", "pydantic", "rich", "typer", "psycopg", "kopf", "kubernetes"}
+    assert not loaded & {"postgast", "google", "pydantic", "rich", "argparse", "psycopg", "kopf", "kubernetes"}
