@@ -35,7 +35,8 @@ def test_half_a_history_table_is_completed_by_the_default(text: str, table: Hist
     [
         ('environment = ["dev"]', "environment"),
         ('[history]\nname = "x"', "history.name"),
-        ('[lint]\nfail_on = "error"', "lint"),
+        ('[lint]\nfail = "error"', "lint"),
+        ('[lint]\nfail_on = "note"', "lint.fail_on"),
         ('history = "platform.schema_migrations"', "history"),
         ('[history]\nschema = ""', "history.schema"),
         ("[history]\ntable = 1", "history.table"),

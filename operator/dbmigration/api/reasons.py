@@ -66,6 +66,7 @@ class Reason(StrEnum):
     HISTORY_FOREIGN = "HistoryForeign"
     PARTIAL_FILE_EDITED = "PartialFileEdited"
     SCHEMA_DRIFTED = "SchemaDrifted"
+    LINT_FAILED = "LintFailed"
     REHEARSAL_UNSAFE = "RehearsalUnsafe"
 
     # SQL ran and failed for good.

@@ -88,6 +88,7 @@ class Report(Reported):
     own SQL was begun (counts as an attempt). `backup_reason`: why there is or is not a backup. `verified_file`: the newest file whose
     verify script passed in this run. `drift`: the first of the `drift_count` differences between the schema as it was before the run and
     what migrations had made of it, one line each. `losses`: what a rollback took away, or would have.
+    `lint`: the worst of the `lint_count` findings in the pending files, one line each.
     """
 
     run_id: str
@@ -115,6 +116,8 @@ class Report(Reported):
     verify_reason: Reason | None = None
     drift: tuple[str, ...] = ()
     drift_count: int = 0
+    lint: tuple[str, ...] = ()
+    lint_count: int = 0
     migrations: tuple[MigrationReport, ...] = ()
     truncated: bool = False
 
@@ -126,7 +129,7 @@ class Report(Reported):
         report = self
         keep = len(self.migrations)
         while len(report.to_json().encode()) > limit and (
-            keep or report.applied_now or report.rolled_back_now or report.losses or report.pending_names or report.drift
+            keep or report.applied_now or report.rolled_back_now or report.losses or report.pending_names or report.drift or report.lint
         ):
             keep //= 2
             report = self.model_copy(
@@ -138,6 +141,7 @@ class Report(Reported):
                     "losses": self.losses[:keep],
                     "pending_names": self.pending_names[:keep],
                     "drift": self.drift[:keep],
+                    "lint": self.lint[:keep],
                 }
             )
         return report

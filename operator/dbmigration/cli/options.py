@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from dbmigration.cli import words
 from dbmigration.migrations.model import HistoryTable
-from dbmigration.run.options import DriftPolicy
+from dbmigration.run.options import DriftPolicy, LintPolicy
 
 if TYPE_CHECKING:
     from dbmigration.postgres.conninfo import ConnInfo
@@ -58,6 +58,15 @@ Drift = Annotated[
     words.Option(
         "--drift",
         help="When the schema is not what migrations made: say so, refuse, or do not look; default: dbmigration.toml's, else report.",
+        show_default=False,
+    ),
+]
+Lint = Annotated[
+    LintPolicy | None,
+    words.Option(
+        "--lint",
+        help="Refuse what lint finds in the pending files from this severity on, only say it (never), or do not look; "
+        "default: dbmigration.toml's, else error.",
         show_default=False,
     ),
 ]

@@ -36,6 +36,7 @@ def plan(
     target: o.Target = None,
     out_of_order: o.OutOfOrder = False,
     reapply: o.Reapply = False,
+    lint: o.Lint = None,
     exit_code: ExitCode = False,
     as_json: o.Json = False,
     show_values: o.ShowValues = False,
@@ -48,7 +49,7 @@ def plan(
 
     def look(engine: "Engine") -> "RunResult":
         nonlocal pending
-        result = engine.look()
+        result = engine.look(lint=True)
         pending = bool(result.pending())
         return _read_to_the_end(result)
 
@@ -59,10 +60,22 @@ def plan(
         print_rows(rows_of(result.migrations(), {} if result.error else {file.name: _shape(file) for file in waiting}))
         for note in result.plan.notes:
             sys.stdout.write(f"note: {note}\n")
+        for finding in result.findings:
+            sys.stdout.write(f"{asked.directory / finding.file}{str(finding).removeprefix(finding.file)}\n")
         if result.error is None:
             sys.stdout.write(f"{len(waiting)} to apply; {_where(result)}.\n" if waiting else f"Nothing to do: {_where(result)}.\n")
 
-    status = work(asked, look, show, quiet=True, target=target, out_of_order=out_of_order, reapply=reapply, advice=OUT_OF_ORDER_ADVICE)
+    status = work(
+        asked,
+        look,
+        show,
+        quiet=True,
+        target=target,
+        out_of_order=out_of_order,
+        reapply=reapply,
+        lint=lint,
+        advice=OUT_OF_ORDER_ADVICE,
+    )
     return Exit.PENDING if status == Exit.OK and exit_code and pending else status
 
 

@@ -15,7 +15,7 @@ from dbmigration.cli.options import Asked
 from dbmigration.errors import DbmigrationError
 from dbmigration.postgres.settings import Execution
 from dbmigration.run.engine import Engine
-from dbmigration.run.options import BackupTarget, DriftPolicy, RunOptions
+from dbmigration.run.options import BackupTarget, DriftPolicy, LintPolicy, RunOptions
 from dbmigration.run.result import RunResult
 from dbmigration.run.stop import StopRequest
 
@@ -60,6 +60,7 @@ def work(
     backup: BackupTarget | None = None,
     lock_wait_s: float = 0.0,
     drift: DriftPolicy | None = None,
+    lint: LintPolicy | None = None,
     quiet: bool = False,
     advice: Mapping[Reason, str] | None = None,
     forgive: Callable[[DbmigrationError, RunResult], bool] = lambda *_: False,
@@ -81,6 +82,7 @@ def work(
         reapply_rolled_back=reapply,
         lock_wait=lock_wait_s,
         drift=drift,
+        lint=lint,
     )
     conninfo = asked.conninfo
     interrupt = Interrupt()

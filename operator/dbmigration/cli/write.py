@@ -46,6 +46,7 @@ def apply(
     statement_timeout: o.StatementTimeout = o.STATEMENT_TIMEOUT,
     wait: o.Wait = o.WAIT,
     drift: o.Drift = None,
+    lint: o.Lint = None,
     as_json: o.Json = False,
     show_values: o.ShowValues = False,
 ) -> int:
@@ -76,6 +77,7 @@ def apply(
         backup=o.read_backup(environment, backup_dir, no_backup),
         lock_wait_s=o.read_duration_ms(wait, "--wait") / 1000,
         drift=drift,
+        lint=lint,
         advice=OUT_OF_ORDER_ADVICE,
     )
 

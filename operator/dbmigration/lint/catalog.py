@@ -26,7 +26,7 @@ class Size(Enum):
 
 @dataclass(frozen=True, slots=True)
 class TableFacts:
-    """`rows`: pg_class.reltuples, an estimate; -1 where it was never analyzed. `bytes`: pg_total_relation_size, with indexes and TOAST.
+    """`rows`: an estimate, -1 where nobody ever counted. `bytes`: with indexes and TOAST, an estimate too.
 
     `columns` and `indexes` (the columns of each, in order, "" for an expression) are None where nobody looked.
     """
@@ -47,8 +47,8 @@ class TableFacts:
 class Catalog:
     """The database as it is before the pending files. Keys have their schema.
 
-    `tables`: every table, partitioned ones with the sum of their partitions. `relations`: the names of all other relations (views,
-    materialized views, sequences, foreign tables), system schemas left out.
+    `tables`: every table and materialized view, partitioned ones with the sum of their partitions. `relations`: the names of all other
+    relations (views, sequences, foreign tables), system schemas left out.
     """
 
     tables: Mapping[Relation, TableFacts] = field(default_factory=dict)
@@ -64,7 +64,9 @@ class Catalog:
     def size(self, name: Relation) -> Size:
         """ABSENT: an earlier file of the same run makes it."""
         facts = self.facts(name)
-        return Size.ABSENT if facts is None else facts.size
+        if facts is not None:
+            return facts.size
+        return Size.UNKNOWN if self.has(name) else Size.ABSENT
 
     def has(self, name: Relation) -> bool:
         """Whether there is a relation of this name, without a schema: in any."""

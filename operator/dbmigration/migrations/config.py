@@ -13,6 +13,7 @@ IDENTIFIER_BYTES = 63
 """PostgreSQL cuts longer names silently (manual 4.1.1, NAMEDATALEN)."""
 
 LINT_SEVERITIES = ("off", "note", "warning", "error")
+LINT_FAIL_ON = ("error", "warning", "never", "off")
 DRIFT_POLICIES = ("report", "refuse", "off")
 
 _ENVIRONMENT = re.compile(r"[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?")
@@ -39,7 +40,13 @@ def parse_config(data: bytes) -> SetConfig:
         place = Place(CONFIG_NAME, _error_line(str(exc)))
         raise Permanent(Reason.SOURCE_INVALID, f"is not TOML: {exc}", place=place) from exc
     _refuse_unknown(document, ("environments", "history", "lint", "drift"), "")
-    return SetConfig(history=_history(document), environments=_environments(document), lint=_lint(document), drift=_drift(document))
+    return SetConfig(
+        history=_history(document),
+        environments=_environments(document),
+        lint=_lint(document),
+        lint_fail_on=_lint_fail_on(document),
+        drift=_drift(document),
+    )
 
 
 def _history(document: dict[str, Any]) -> HistoryTable | None:
@@ -75,11 +82,20 @@ def _lint(document: dict[str, Any]) -> tuple[LintChoice, ...]:
     table = document.get("lint", {})
     if not isinstance(table, dict):
         _fail("lint must be a table, with a [[lint.rules]] for each choice")
-    _refuse_unknown(table, ("rules",), "lint.")
+    _refuse_unknown(table, ("fail_on", "rules"), "lint.")
     choices = table.get("rules", [])
     if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
         _fail("lint.rules must be tables: [[lint.rules]] with rule, severity and reason")
     return tuple(_lint_choice(choice) for choice in choices)
+
+
+def _lint_fail_on(document: dict[str, Any]) -> str | None:
+    fail_on = document.get("lint", {}).get("fail_on")
+    if fail_on is None:
+        return None
+    if fail_on not in LINT_FAIL_ON:
+        _fail(f"lint.fail_on must be one of {', '.join(LINT_FAIL_ON)}")
+    return str(fail_on)
 
 
 def _lint_choice(choice: dict[str, Any]) -> LintChoice:

@@ -100,11 +100,15 @@ class DriftChoice:
 
 @dataclass(frozen=True, slots=True)
 class SetConfig:
-    """What dbmigration.toml beside the files says. `history` None: the file does not name one. `lint`: a later choice wins."""
+    """What dbmigration.toml beside the files says. `history` None: the file does not name one. `lint`: a later choice wins.
+
+    `lint_fail_on`: "error", "warning", "never" or "off", what a run does about findings; None: the file does not say.
+    """
 
     history: HistoryTable | None = None
     environments: tuple[str, ...] = DEFAULT_ENVIRONMENTS
     lint: tuple[LintChoice, ...] = ()
+    lint_fail_on: str | None = None
     drift: DriftChoice = DriftChoice()
 
 

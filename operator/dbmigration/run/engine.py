@@ -71,9 +71,12 @@ class Engine:
         """What `rollback` would undo and lose, as the result's `rollback`; write nothing, take no lock."""
         return self._result_of(lambda result: self._look_at_rollback(result, choose))
 
-    def look(self) -> RunResult:
-        """Read and plan; write nothing, take no lock. The result's `plan` says what is applied and what `run` would do."""
-        return self._result_of(self._look)
+    def look(self, *, lint: bool = False) -> RunResult:
+        """Read and plan; write nothing, take no lock. The result's `plan` says what is applied and what `run` would do.
+
+        `lint`: also find, and refuse, what `run` would find in the pending files.
+        """
+        return self._result_of(lambda result: self._look(result, lint=lint))
 
     def verify(self) -> RunResult:
         """Run the verify script of the newest applied file again, in a transaction that is always rolled back."""
@@ -109,6 +112,7 @@ class Engine:
                 _read_to_the_end(session, plan)
                 names = ", ".join(file.name for file in plan.pending)
                 self._say(Step.PLAN, f"{len(plan.pending)} pending: {names}", total=len(plan.pending), finished=True)
+                self._lint(session, table, files, plan, result)
                 self._back_up(session, result)
                 from dbmigration.postgres.apply import apply_file
 
@@ -152,10 +156,13 @@ class Engine:
         result.rollback = planned
         return planned
 
-    def _look(self, result: RunResult) -> None:
+    def _look(self, result: RunResult, *, lint: bool) -> None:
         files = read_source(self.options)
         with self._session(result, writable=False) as session:
-            self._plan(files, read_history(session, history_table(self.options, files)), result)
+            table = history_table(self.options, files)
+            plan = self._plan(files, read_history(session, table), result)
+            if lint:
+                self._lint(session, table, files, plan, result)
 
     def _verify(self, result: RunResult) -> None:
         from dbmigration.postgres.verify import verify_file
@@ -254,6 +261,11 @@ class Engine:
         choice = files.config.drift
         policy = policy_of(self.options.drift, choice)
         return Truth(session, history_table(self.options, files), policy, choice.ignore, self.options.run_id)
+
+    def _lint(self, session: Session, table: HistoryTable, files: MigrationSet, plan: Plan, result: RunResult) -> None:
+        from dbmigration.run.linting import lint_pending
+
+        lint_pending(session, table, files, plan, self.options, result, lambda message: self._say(Step.LINT, message, finished=True))
 
     def _say_drift(self, message: str) -> None:
         self._say(Step.DRIFT, message, finished=True)

@@ -28,13 +28,23 @@ class DriftPolicy(StrEnum):
     OFF = "off"
 
 
+class LintPolicy(StrEnum):
+    """What a run does about what lint finds in the pending files: refuse from this severity on, only say it, or do not look."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NEVER = "never"
+    OFF = "off"
+
+
 @dataclass(frozen=True, slots=True)
 class RunOptions:
     """One run. `history` None: what dbmigration.toml says, else the default place. `backup` None: no dump, and the result says so.
 
     `actor` stands in the database's own record of what was done (None: the database user). `expected_digest`: refuse a folder whose bytes
     are not those (SourceChanging). `lock_wait` in seconds. `reapply_rolled_back`: a person asks, so files that a person rolled back are
-    pending again. `drift` None: what dbmigration.toml says, else to report.
+    pending again. `drift` None: what dbmigration.toml says, else to report. `lint` None: what dbmigration.toml says, else to refuse
+    errors; `lint_ignore` names rules that are left out.
     """
 
     directory: Path
@@ -50,3 +60,5 @@ class RunOptions:
     reapply_rolled_back: bool = False
     lock_wait: float = 60.0
     drift: DriftPolicy | None = None
+    lint: LintPolicy | None = None
+    lint_ignore: tuple[str, ...] = ()

@@ -12,6 +12,7 @@ class Step(StrEnum):
     LOCK = "lock"
     PLAN = "plan"
     DRIFT = "drift"
+    LINT = "lint"
     BACKUP = "backup"
     APPLY = "apply"
     ROLLBACK = "rollback"

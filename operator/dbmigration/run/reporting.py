@@ -15,6 +15,8 @@ DRIFT_LINE_LIMIT = 300
 """How many differences of the schema a report names, and the characters of each."""
 LOSS_LINES = 20
 """How many things that a rollback loses a report names."""
+LINT_LINES = 20
+"""How many findings of lint a report names, worst first."""
 
 
 def build_report(result: RunResult, *, environment: str | None) -> api.Report:
@@ -51,6 +53,8 @@ def build_report(result: RunResult, *, environment: str | None) -> api.Report:
         verify_reason=_verify_reason(result),
         drift=tuple(_clip(str(drift), DRIFT_LINE_LIMIT) for drift in result.drift[:DRIFT_LINES]),
         drift_count=len(result.drift),
+        lint=tuple(_clip(str(finding), DRIFT_LINE_LIMIT) for finding in sorted(result.findings, key=lambda f: -f.severity)[:LINT_LINES]),
+        lint_count=len(result.findings),
         migrations=tuple(_migration(line, error) for line in migrations),
     )
 

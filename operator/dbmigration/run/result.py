@@ -13,6 +13,7 @@ from dbmigration.postgres.session import Server
 if TYPE_CHECKING:
     from dbmigration.backup.record import Backup
     from dbmigration.catalog.compare import Drift
+    from dbmigration.lint.finding import Finding
     from dbmigration.run.rollback import RollbackPlan
 
 
@@ -37,6 +38,7 @@ class RunResult:
     `working_on` names the file whose SQL was begun and not finished, `verified_again` the one whose verify script was run on request.
     `backup_reason` says why there is a backup, or why there is none. `drift`: where the schema was not what migrations had made, before
     anything ran; `drift_note` says why it was not compared.
+    `findings`: what lint has to say of the pending files, by file and line.
     `rollback`: what a rollback was to undo, None for any other work.
     """
 
@@ -56,6 +58,7 @@ class RunResult:
     drift: "tuple[Drift, ...]" = ()
     drift_note: str | None = None
     rollback: "RollbackPlan | None" = None
+    findings: "tuple[Finding, ...]" = ()
 
     @property
     def succeeded(self) -> bool:

@@ -60,8 +60,11 @@ def _columns(name: Relation, columns: tuple[str, ...], c: Context) -> Iterator[H
     table = c.table(name)
     if table is None or not table.complete or table.kind is not Object.TABLE or c.model.mentioned(table.name.name):
         return
+    facts = c.model.catalog.facts(name) if c.model.catalog is not None else None
+    there = (facts.columns if facts is not None else None) or ()
     for column in columns:
-        if column and column not in table.columns and column not in _SYSTEM_COLUMNS:
+        # What somebody added by hand is there all the same.
+        if column and column not in table.columns and column not in there and column not in _SYSTEM_COLUMNS:
             near = _nearest(column, table.columns)
             yield Hit(f"{name} has no column {column}{f': is {near} meant?' if near else ''}")
 
