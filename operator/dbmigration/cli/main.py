@@ -31,6 +31,8 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "rollback": "write.rollback",
         "new": "new.new",
         "test": "try_out.try_out",
+        "graph": "graph.graph",
+        "docs": "docs.docs",
         "run": "main.run",
     }
 )

@@ -54,7 +54,7 @@ def plan(
         return _read_to_the_end(result)
 
     def show(result: "RunResult") -> None:
-        if not _has_a_picture(result) or result.plan is None:
+        if not has_a_picture(result) or result.plan is None:
             return
         waiting = result.plan.pending
         print_rows(rows_of(result.migrations(), {} if result.error else {file.name: _shape(file) for file in waiting}))
@@ -91,7 +91,7 @@ def status(
     from dbmigration.cli.work import work
 
     def show(result: "RunResult") -> None:
-        if not _has_a_picture(result) or result.plan is None or result.server is None:
+        if not has_a_picture(result) or result.plan is None or result.server is None:
             return
         print_rows(rows_of(result.migrations()))
         plan = result.plan
@@ -105,7 +105,7 @@ def status(
         sys.stdout.write(f"{result.server.database}, PostgreSQL {result.server.version}: {_where(result)}; {shown}.\n")
 
     asked = o.asked(dsn, directory, environment, history, as_json, show_values)
-    return work(asked, lambda engine: engine.look(), show, quiet=True, forgive=lambda _, result: _has_a_picture(result))
+    return work(asked, lambda engine: engine.look(), show, quiet=True, forgive=lambda _, result: has_a_picture(result))
 
 
 def verify(
@@ -138,7 +138,7 @@ def verify(
     return work(asked, lambda engine: engine.verify(), lambda _: None, execution=execution, reapply=True, drift=drift)
 
 
-def _has_a_picture(result: "RunResult") -> bool:
+def has_a_picture(result: "RunResult") -> bool:
     """Without the environment's name nobody knows what is skipped: the plan would mislead."""
     return result.plan is not None and not (result.error is not None and is_about_the_words(result.error))
 

@@ -1,0 +1,1 @@
+"""What a set of migrations looks like: its graph, and its page for a README."""
