@@ -1,6 +1,7 @@
 """What the command line makes of words, errors and results, without a database."""
 
 import io
+import re
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ from dbmigration.cli.exits import Exit, exit_of
 from dbmigration.cli.failure import failure_lines, wants_colour
 from dbmigration.cli.live import Lines, Silent, display
 from dbmigration.cli.options import Asked, read_backup, read_duration_ms, read_history
-from dbmigration.cli.tables import print_rows, rows_of, show_ms
+from dbmigration.cli.tables import Row, print_rows, rows_of, show_ms, table_lines
 from dbmigration.cli.words import BadParameter
 from dbmigration.cli.write import Confirmation
 from dbmigration.errors import DbmigrationError, Permanent, Place, Transient, Usage
@@ -141,6 +142,64 @@ def test_a_pipe_gets_one_aligned_line_a_migration_with_the_note_last(capsys: pyt
         "001  001_one.sql            Applied  2026-02-03T04:05:06Z  1m01s  -\n"
         "002  002_a_longer_name.sql  Pending  -                     -      a note of words; 3 statements\n"
     )
+
+
+LINES = (
+    Row("001", "001_create_platform_schema.sql", State.APPLIED, "2026-02-03T04:05:06Z", "27ms", ""),
+    Row("002", "002_x.sql", State.SKIPPED, "", "", "only in production"),
+    Row("003", "003_x.sql", State.PENDING, "", "", "2 statements, no transaction: line 2: CREATE INDEX CONCURRENTLY cannot run in one"),
+)
+
+
+def test_a_wide_terminal_gets_a_line_for_each_migration() -> None:
+    assert list(table_lines(LINES, 140, colour=False, signs=True)) == [
+        "✓ 001_create_platform_schema.sql  Applied  2026-02-03 04:05 UTC, 27ms",
+        "- 002_x.sql                       Skipped  only in production",
+        "• 003_x.sql                       Pending  2 statements, no transaction: line 2: CREATE INDEX CONCURRENTLY cannot run in one",
+    ]
+
+
+def test_where_a_detail_does_not_fit_it_is_wrapped_in_its_column() -> None:
+    assert list(table_lines(LINES[2:], 60, colour=False, signs=False)) == [
+        "003_x.sql  Pending  2 statements, no transaction: line 2:",
+        "                    CREATE INDEX CONCURRENTLY cannot run in",
+        "                    one",
+    ]
+
+
+def test_a_narrow_terminal_gets_details_on_lines_of_their_own() -> None:
+    assert list(table_lines(LINES[:2], 50, colour=False, signs=True)) == [
+        "✓ 001_create_platform_schema.sql  Applied",
+        "    2026-02-03 04:05 UTC, 27ms",
+        "- 002_x.sql                       Skipped",
+        "    only in production",
+    ]
+
+
+@pytest.mark.parametrize("columns", range(50, 200, 7))
+def test_no_line_is_wider_than_the_terminal(columns: int) -> None:
+    assert max(map(len, table_lines(LINES, columns, colour=False, signs=True))) <= columns
+
+
+def test_colour_changes_no_character() -> None:
+    painted = "\n".join(table_lines(LINES, 100, colour=True, signs=True))
+    assert re.sub(r"\x1b\[\d+m", "", painted) == "\n".join(table_lines(LINES, 100, colour=False, signs=True))
+    assert "\x1b[32mApplied" in painted
+
+
+def applied(number: int, note: str = "") -> Row:
+    return Row(f"{number:03}", f"{number:03}_x.sql", State.APPLIED, "2026-02-03T04:05:06Z", "27ms", note)
+
+
+def test_of_a_long_past_the_newest_rows_are_shown() -> None:
+    lines = list(table_lines([*(applied(number) for number in range(1, 41)), *LINES[2:]], 140, colour=False, signs=False))
+    assert lines[0] == "… 35 applied before these, 001 to 035 (a pipe gets all)"
+    assert [line[:3] for line in lines[1:]] == ["036", "037", "038", "039", "040", "003"]
+
+
+def test_a_row_with_something_to_say_is_never_hidden() -> None:
+    rows = [applied(number, "applied, but not in the folder" if number == 3 else "") for number in range(1, 41)]
+    assert len(list(table_lines(rows, 140, colour=False, signs=False))) == 40
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ def status(
             "rolled back": plan.count(State.ROLLED_BACK),
         }
         shown = ", ".join(f"{number} {what}" for what, number in counts.items() if number or what in ("applied", "pending"))
-        sys.stdout.write(f"{result.server.database}, PostgreSQL {result.server.version}: {_where(result)}; {shown}.\n")
+        sys.stdout.write(f"{result.server.database}, PostgreSQL {result.server.version.partition(' ')[0]}: {_where(result)}; {shown}.\n")
 
     asked = o.asked(dsn, directory, environment, history, as_json, show_values)
     return work(asked, lambda engine: engine.look(), show, quiet=True, forgive=lambda _, result: has_a_picture(result))
