@@ -151,7 +151,7 @@ def _read_to_the_end(result: "RunResult") -> "RunResult":
     if result.plan is not None and result.error is None:
         try:
             for file in result.plan.pending:
-                inspect(file.path, file.header.transaction)
+                inspect(file.path, file.header.transaction, file.part)
                 if file.verify is not None:
                     inspect(file.verify.path, None)
         except DbmigrationError as error:
@@ -162,7 +162,7 @@ def _read_to_the_end(result: "RunResult") -> "RunResult":
 def _shape(file: "MigrationFile") -> str:
     from dbmigration.migrations.script import inspect
 
-    shape = inspect(file.path, file.header.transaction)
+    shape = inspect(file.path, file.header.transaction, file.part)
     count = shape.statements - (2 if shape.strip_outer else 0)  # the file's own BEGIN and COMMIT are taken off
     statements = f"{count} statement{'' if count == 1 else 's'}"
     return f"{statements} in one transaction" if shape.transactional else f"{statements}, no transaction: {shape.why}"

@@ -96,12 +96,14 @@ def _plan(
     files: "MigrationSet", asked: o.Asked, target: str | None, since: str | None, require_rollback: bool, statement_timeout_ms: int
 ) -> "TryOut":
     """What a run on an empty database would apply. Raises as `make_plan` does, and words.BadParameter."""
+    from dbmigration.migrations.layout import read_version
     from dbmigration.migrations.model import History, HistoryTable
     from dbmigration.migrations.plan import make_plan
     from dbmigration.postgres.settings import Execution
     from dbmigration.run.try_out import TryOut
 
-    if since is not None and not since.isdecimal():
+    first = 0 if since is None else read_version(since, files.config.layout)
+    if first is None:
         raise words.BadParameter(f"{since!r} is not a version: give the digits of a file's name, like 003", param_hint="--from")
     plan = make_plan(files, History(), environment=asked.environment, target=target, out_of_order=False, reapply_rolled_back=False)
     return TryOut(
@@ -109,7 +111,7 @@ def _plan(
         asked.history or files.config.history or HistoryTable(),
         Execution(statement_timeout_ms=statement_timeout_ms),
         f"test-{os.urandom(4).hex()}",
-        since=int(since or 0),
+        since=first,
         require_rollback=require_rollback,
         ignore=files.config.drift.ignore,
     )
@@ -187,7 +189,7 @@ def _problem(trial: "Trial") -> str:
     from dbmigration.run.try_out import Turn
 
     if not trial.drift:
-        return f"there is no rollback-{trial.file.version}.sql"
+        return f"there is no {trial.file.rollback_name}"
     if trial.turn is Turn.AGAIN:
         return "applied again after its rollback, it makes another schema than the first time:"
     return f"the schema is not what it was before {trial.file.name}:"

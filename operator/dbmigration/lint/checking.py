@@ -72,7 +72,7 @@ class _Run:
         self._makers: dict[Relation, list[tuple[int, str]]] | None = None
 
     def file(self, file: MigrationFile, *, replayed_only: bool) -> None:
-        script = read_script(file.path, Role.MIGRATION, transaction=file.header.transaction, size=file.size)
+        script = read_script(file.path, Role.MIGRATION, transaction=file.header.transaction, size=file.size, part=file.part)
         if replayed_only or file.name not in self._linted:
             self._replay(script)
             return
@@ -136,7 +136,7 @@ class _Run:
         if self._makers is None:
             self._makers = {}
             for file in self._files.values():
-                script = read_script(file.path, Role.MIGRATION, transaction=file.header.transaction, size=file.size)
+                script = read_script(file.path, Role.MIGRATION, transaction=file.header.transaction, size=file.size, part=file.part)
                 for operation in (o for s in script.statements for o in s.operations):
                     made = _made(operation)
                     if made is not None:

@@ -5,11 +5,13 @@ whole file. Several rules are parted by commas. Without a reason it ignores noth
 needs any more. In a string or in COPY data it is no comment.
 """
 
+import io
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from dbmigration.migrations.part import WHOLE, Part, open_part
 from dbmigration.migrations.statements import Kind, Statement
 
 MARKER: Final = b"dbmigration:"
@@ -40,8 +42,8 @@ def may_hold_ignores(data: bytes) -> bool:
 class IgnoreFinder:
     """Is shown the statements of the file at `path` in order, then asked for its ignores."""
 
-    def __init__(self, path: Path) -> None:
-        self._marks = _marks(path)
+    def __init__(self, path: Path, part: Part = WHOLE) -> None:
+        self._marks = _marks(path, part)
         self._at = 0
         self._found = list[Ignore]()
         self._last = (0, 0)  # the first and last line of the statement before
@@ -93,11 +95,11 @@ class IgnoreFinder:
             self._found.append(Ignore(rule.lower(), reason, line, where, problem))
 
 
-def _marks(path: Path) -> list[tuple[int, str]]:
+def _marks(path: Path, part: Part) -> list[tuple[int, str]]:
     """(line, text behind the marker) of everything that looks like our comment, in order."""
     found = list[tuple[int, str]]()
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
+    with io.BufferedReader(open_part(path, part)) as file:
+        for number, line in enumerate(file, part.line):
             if MARKER in line and (match := _COMMENT.search(line)):
                 found.append((number, match[1].decode("utf-8", "replace")))
     return found

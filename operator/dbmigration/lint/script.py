@@ -17,6 +17,7 @@ from dbmigration.lint.names import Relation
 from dbmigration.lint.operations import Insert, Operation, Query, Use
 from dbmigration.migrations.checksum import BLOCK_BYTES, BOM
 from dbmigration.migrations.model import Script as ScriptFile
+from dbmigration.migrations.part import WHOLE, Part, open_part, read_part
 from dbmigration.migrations.script import inspect, inspect_bytes, read_statements, read_statements_from
 from dbmigration.migrations.statements import CopyData, Kind, Statement
 
@@ -93,28 +94,28 @@ class Script:
         return self.transactional or bool(statement.opened)
 
 
-def read_script(path: Path, role: Role, *, transaction: bool | None, size: int) -> Script:
+def read_script(path: Path, role: Role, *, transaction: bool | None, size: int, part: Part = WHOLE) -> Script:
     """`size` in bytes; `transaction` is the script's own header's word. Raises nothing for what is wrong with the SQL: see `refused`."""
     script = Script(path.name, role, transaction_header=transaction)
     try:
         if size <= WHOLE_BYTES:
-            data = path.read_bytes()
+            data = read_part(path, part)
             marked = may_hold_ignores(data)
             blocks = [data]
-            parts = read_statements_from(data, name=path.name)
-            shape = inspect_bytes(data, transaction, name=path.name) if role is not Role.VERIFY else None
+            parts = read_statements_from(data, name=path.name, line=part.line)
+            shape = inspect_bytes(data, transaction, name=path.name, line=part.line) if role is not Role.VERIFY else None
         else:
-            with path.open("rb") as file:
+            with open_part(path, part) as file:
                 blocks = [file.read(BLOCK_BYTES)]
             marked = any(may_hold_ignores(block) for block in _overlapping(path))
-            parts = read_statements(path)
-            shape = inspect(path, transaction) if role is not Role.VERIFY else None
+            parts = read_statements(path, part)
+            shape = inspect(path, transaction, part) if role is not Role.VERIFY else None
     except Permanent as refusal:
         script.refused = refusal
         shape = None
-        parts = read_statements_from(data, name=path.name) if size <= WHOLE_BYTES else read_statements(path)
+        parts = read_statements_from(data, name=path.name, line=part.line) if size <= WHOLE_BYTES else read_statements(path, part)
     script.head = blocks[0].removeprefix(BOM).decode("utf-8", "replace")
-    finder = IgnoreFinder(path) if marked else None
+    finder = IgnoreFinder(path, part) if marked else None
     try:
         _Reader(script).read(parts, finder)
     except Permanent as refusal:
@@ -130,7 +131,8 @@ def read_script(path: Path, role: Role, *, transaction: bool | None, size: int) 
 
 def read_script_file(script: ScriptFile, role: Role) -> Script:
     """The same for a rollback or verify script."""
-    return read_script(script.path, role, transaction=script.transaction, size=script.path.stat().st_size)
+    size = script.part.size_in(script.path)
+    return read_script(script.path, role, transaction=script.transaction, size=size, part=script.part)
 
 
 class _Reader:

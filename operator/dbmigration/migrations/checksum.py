@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dbmigration.api.reasons import Reason
 from dbmigration.errors import Permanent, Place
+from dbmigration.migrations.part import WHOLE, Part, open_part
 
 BLOCK_BYTES = 256 * 1024
 """What is in memory of a file at a time, and how much of it may be header."""
@@ -28,15 +29,15 @@ class FileText:
     head: bytes
 
 
-def read_text(path: Path | str, name: str) -> FileText:
-    """Reads `path` once, a block at a time, whatever its size. `name` is what errors call it.
+def read_text(path: Path | str, name: str, part: Part = WHOLE) -> FileText:
+    """Reads `path`, or a part of it, once, a block at a time, whatever its size. `name` is what errors call it.
 
     Raises Permanent SOURCE_INVALID for what cannot be read, is not UTF-8 or holds a NUL byte (PostgreSQL's text has none), with the line.
     """
     try:
-        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a Path for each of thousands of files would cost more than the read
+        with open_part(path, part) as file:
             head = file.read(BLOCK_BYTES)
-            hashes = _TextHash(name)
+            hashes = TextHash(name, line=part.line, offset=part.start)
             hashes.add(head)
             size = len(head)
             while block := file.read(BLOCK_BYTES):
@@ -52,23 +53,24 @@ def read_text(path: Path | str, name: str) -> FileText:
 
 def text_checksum(data: bytes, name: str = "text") -> str:
     """The checksum of text in memory. Raises as `read_text` does."""
-    hashes = _TextHash(name)
+    hashes = TextHash(name)
     hashes.add(data)
     return hashes.finish()[0]
 
 
-class _TextHash:
+class TextHash:
     """Two hashes of one stream. They are one object until the first BOM or CRLF tells them apart, which is seldom."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, line: int = 1, offset: int = 0) -> None:
+        """`line` and `offset`, in bytes, of where the stream begins in the file `name`: errors say where in the file."""
         self._name = name
         self._raw = hashlib.sha256()
         self._text = self._raw
         self._started = False
         self._held = b""  # a carriage return at a block's end: its line feed may be the next block's first byte
         self._cut = b""  # the beginning of a character whose end is in the next block
-        self._lines = 1
-        self._offset = 0
+        self._lines = line
+        self._offset = offset
 
     def add(self, block: bytes) -> None:
         self._check(block, final=False)

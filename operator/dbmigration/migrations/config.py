@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 from dbmigration.api.reasons import Reason
 from dbmigration.errors import Permanent, Place
 from dbmigration.migrations.digest import CONFIG_NAME
+from dbmigration.migrations.layout import Layout
 from dbmigration.migrations.model import DEFAULT_ENVIRONMENTS, DriftChoice, HistoryTable, LintChoice, SetConfig
 
 IDENTIFIER_BYTES = 63
@@ -39,14 +40,22 @@ def parse_config(data: bytes) -> SetConfig:
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
         place = Place(CONFIG_NAME, _error_line(str(exc)))
         raise Permanent(Reason.SOURCE_INVALID, f"is not TOML: {exc}", place=place) from exc
-    _refuse_unknown(document, ("environments", "history", "lint", "drift"), "")
+    _refuse_unknown(document, ("layout", "environments", "history", "lint", "drift"), "")
     return SetConfig(
         history=_history(document),
         environments=_environments(document),
         lint=_lint(document),
         lint_fail_on=_lint_fail_on(document),
         drift=_drift(document),
+        layout=_layout(document),
     )
+
+
+def _layout(document: dict[str, Any]) -> Layout:
+    name = document.get("layout", Layout.NUMBERED)
+    if name not in list(Layout):
+        _fail(f"layout must be one of {', '.join(Layout)}")
+    return Layout(name)
 
 
 def _history(document: dict[str, Any]) -> HistoryTable | None:

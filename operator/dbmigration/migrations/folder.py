@@ -3,8 +3,9 @@
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dbmigration.api.reasons import Reason
 from dbmigration.errors import Permanent, Place, Transient
@@ -12,52 +13,76 @@ from dbmigration.migrations import digest
 from dbmigration.migrations.checksum import FileText, read_text
 from dbmigration.migrations.config import read_config
 from dbmigration.migrations.header import parse_header, parse_transaction
+from dbmigration.migrations.layout import Layout, Named, Role, is_program, read_name, refusal
 from dbmigration.migrations.model import Dependency, Header, MigrationFile, MigrationSet, Script, SetConfig
+from dbmigration.migrations.part import WHOLE, Part
 
-_MIGRATION = re.compile(r"(\d{3,})_[A-Za-z0-9][A-Za-z0-9_-]*\.sql", re.ASCII)
-_SCRIPT = re.compile(r"(rollback|verify)-(\d{3,})\.sql", re.ASCII)
+if TYPE_CHECKING:
+    from dbmigration.migrations.halves import Half
 
 
-def read_set(directory: Path) -> MigrationSet:
+@dataclass(frozen=True, slots=True)
+class _Body:
+    """What a migration's file holds: its own SQL, and what undoes it where both are in one file."""
+
+    text: FileText
+    raw_sha256: str
+    part: Part = WHOLE
+    transaction: bool | None = None
+    down: "Half | None" = None
+
+
+def read_set(directory: Path, layout: Layout | None = None) -> MigrationSet:
     """The folder's migrations in order of their numbers. Each file is read once, a block at a time.
 
-    Ignores dotfiles (kubelet's `..data`), directories and names that do not end in .sql. Raises Permanent with file and line where there
-    is one: SOURCE_INVALID (a misnamed or unreadable .sql, a script without its migration, not UTF-8, a bad header, a bad
-    dbmigration.toml), DUPLICATE_NUMBER, DEPENDENCY_MISSING, UNKNOWN_ENVIRONMENT; Transient SOURCE_MISSING when there is no such folder.
+    `layout` None: what dbmigration.toml says, else our own. Ignores dotfiles (kubelet's `..data`), directories and names that do not end
+    in .sql. Raises Permanent with file and line where there is one: SOURCE_INVALID (a misnamed or unreadable .sql, a script without its
+    migration, not UTF-8, a bad header, a bad dbmigration.toml), DUPLICATE_NUMBER, DEPENDENCY_MISSING, UNKNOWN_ENVIRONMENT; Transient
+    SOURCE_MISSING when there is no such folder.
     """
     names = _list_names(directory)
     config = read_config(directory) if digest.CONFIG_NAME in names else SetConfig()
-    migrations, scripts = _sort_by_kind(names)
+    if layout is not None and layout is not config.layout:
+        config = replace(config, layout=layout)
+    layout = config.layout
+    if layout is Layout.GOOSE:
+        _refuse_programs(directory, layout)
+    migrations, scripts = _sort_by_role(names, layout)
     _refuse_duplicates(migrations, scripts)
 
-    hashes = dict[str, str]()
-    texts = dict[str, FileText]()
     base = str(directory)
+    bodies = dict[str, _Body]()
     for name in names:
-        text = read_text(f"{base}/{name}", name)
-        hashes[name] = text.raw_sha256
-        texts[name] = text
+        halved = layout.in_one_file and name in migrations
+        bodies[name] = _read_halves(f"{base}/{name}", name, layout) if halved else _read_whole(f"{base}/{name}", name)
 
-    numbers = dict(migrations)
+    names_by_number = {named.number: name for name, named in migrations.items()}
     files = list[MigrationFile]()
-    for number, name in sorted(migrations):
-        text = texts[name]
-        header = parse_header(_decode(text), name=name, number=number, environments=config.environments)
+    for name, (_, number, version) in sorted(migrations.items(), key=lambda item: item[1].number):
+        body = bodies[name]
+        header = parse_header(
+            _decode(body.text), name=name, number=number, environments=config.environments, foreign=layout is not Layout.NUMBERED
+        )
         if header.dependencies:
-            header = _resolve_dependencies(header, name, number, numbers)
+            header = _resolve_dependencies(header, name, number, names_by_number)
+        if body.transaction is not None and header.transaction is None:
+            header = replace(header, transaction=body.transaction)
         files.append(
             MigrationFile(
                 number=number,
-                version=name.partition("_")[0],
+                version=version,
                 name=name,
                 path=directory / name,
-                checksum=text.checksum,
-                size=text.size,
+                checksum=body.text.checksum,
+                size=body.text.size,
                 header=header,
-                rollback=_script(directory, scripts.get(("rollback", number)), texts),
-                verify=_script(directory, scripts.get(("verify", number)), texts),
+                rollback=_way_down(directory / name, body.down) or _script(directory, scripts.get((Role.ROLLBACK, number)), bodies),
+                verify=_script(directory, scripts.get((Role.VERIFY, number)), bodies),
+                part=body.part,
+                layout=layout,
             )
         )
+    hashes = {name: body.raw_sha256 for name, body in bodies.items()}
     return MigrationSet(directory, tuple(files), config, digest.digest_hashes(hashes))
 
 
@@ -72,55 +97,58 @@ def _list_names(directory: Path) -> list[str]:
         raise Permanent(Reason.SOURCE_INVALID, f"folder {directory} cannot be read: {exc.strerror or exc}") from exc
 
 
-def _sort_by_kind(names: list[str]) -> tuple[list[tuple[int, str]], dict[tuple[str, int], str]]:
-    """([(number, name) of each migration], {(kind, number): name} of the scripts)."""
-    migrations = list[tuple[int, str]]()
-    scripts = dict[tuple[str, int], str]()
+def _refuse_programs(directory: Path, layout: Layout) -> None:
+    """To pass over a migration in silence because it is no SQL would leave a hole in the order."""
+    programs = sorted(entry.name for entry in directory.iterdir() if is_program(entry.name))
+    if programs:
+        raise refusal(programs, layout)
+
+
+def _sort_by_role(names: list[str], layout: Layout) -> tuple[dict[str, Named], dict[tuple[Role, int], str]]:
+    """({name: what it says} of each migration, {(role, number): name} of the scripts)."""
+    migrations = dict[str, Named]()
+    scripts = dict[tuple[Role, int], str]()
     misnamed = list[str]()
     for name in names:
-        if match := _MIGRATION.fullmatch(name):
-            migrations.append((int(match[1]), name))
-        elif match := _SCRIPT.fullmatch(name):
-            key = (match[1], int(match[2]))
+        named = read_name(name, layout)
+        if named is None:
+            if name != digest.CONFIG_NAME:
+                misnamed.append(name)
+        elif named.role is Role.MIGRATION:
+            migrations[name] = named
+        else:
+            key = (named.role, named.number)
             if key in scripts:
                 raise Permanent(
                     Reason.DUPLICATE_NUMBER, f"{scripts[key]} and {name} are for the same migration: keep one", place=Place(name)
                 )
             scripts[key] = name
-        elif name != digest.CONFIG_NAME:
-            misnamed.append(name)
     if misnamed:
-        others = f" (and so are {', '.join(misnamed[1:6])}{' …' if len(misnamed) > 6 else ''})" if len(misnamed) > 1 else ""
-        message = (
-            f"is misnamed{others}: a migration is NNN_name.sql with three or more digits, its scripts rollback-NNN.sql and verify-NNN.sql"
-        )
-        raise Permanent(Reason.SOURCE_INVALID, message, place=Place(misnamed[0]))
+        raise refusal(misnamed, layout)
     return migrations, scripts
 
 
-def _refuse_duplicates(migrations: list[tuple[int, str]], scripts: Mapping[tuple[str, int], str]) -> None:
+def _refuse_duplicates(migrations: Mapping[str, Named], scripts: Mapping[tuple[Role, int], str]) -> None:
     by_number = dict[int, list[str]]()
-    for number, name in migrations:
-        by_number.setdefault(number, []).append(name)
+    for name, named in migrations.items():
+        by_number.setdefault(named.number, []).append(name)
     twice = [names for _, names in sorted(by_number.items()) if len(names) > 1]
     if twice:
         said = "; ".join(" and ".join(names) for names in twice)
         raise Permanent(
             Reason.DUPLICATE_NUMBER, f"two files have one number: {said}. Give one the next free number", place=Place(twice[0][-1])
         )
-    for (kind, number), name in sorted(scripts.items()):
+    for (role, number), name in sorted(scripts.items()):
         if number not in by_number:
-            raise Permanent(
-                Reason.SOURCE_INVALID, f"there is no migration {number:03} for this {kind} script: name it after one", place=Place(name)
-            )
+            raise Permanent(Reason.SOURCE_INVALID, f"there is no migration for this {role} script: name it after one", place=Place(name))
 
 
 def _resolve_dependencies(header: Header, name: str, number: int, numbers: Mapping[int, str]) -> Header:
     """The header with each dependency as a file's name; every one must be there and have a lower number."""
     resolved = list[Dependency]()
+    by_name = {there: at for at, there in numbers.items()}
     for dependency in header.dependencies:
-        digits = re.match(r"\d+", dependency.name)
-        wanted = int(digits[0]) if digits else number
+        wanted = int(dependency.name) if dependency.name.isdigit() else by_name.get(dependency.name, _number_in(dependency.name))
         there = numbers.get(wanted)
         place = Place(name, dependency.line)
         if there is None:
@@ -143,10 +171,31 @@ def _resolve_dependencies(header: Header, name: str, number: int, numbers: Mappi
     return replace(header, dependencies=tuple(resolved))
 
 
-def _script(directory: Path, name: str | None, texts: Mapping[str, FileText]) -> Script | None:
+def _number_in(name: str) -> int:
+    digits = re.match(r"\d+", name, re.ASCII)
+    return int(digits[0]) if digits else -1
+
+
+def _read_whole(path: str, name: str) -> _Body:
+    text = read_text(path, name)
+    return _Body(text, text.raw_sha256)
+
+
+def _read_halves(path: str, name: str, layout: Layout) -> _Body:
+    from dbmigration.migrations.halves import read_halves  # only these layouts need it
+
+    halves = read_halves(path, name, layout)
+    return _Body(halves.up.text, halves.raw_sha256, halves.up.part, halves.up.transaction, halves.down)
+
+
+def _way_down(path: Path, down: "Half | None") -> Script | None:
+    return None if down is None else Script(path.name, path, down.text.checksum, down.transaction, down.part)
+
+
+def _script(directory: Path, name: str | None, bodies: Mapping[str, _Body]) -> Script | None:
     if name is None:
         return None
-    text = texts[name]
+    text = bodies[name].text
     return Script(name, directory / name, text.checksum, parse_transaction(_decode(text), name=name))
 
 

@@ -3,6 +3,8 @@
 The form is the house template's: `-- Field: text`, where Purpose may go on over the next comment lines and Dependencies is a list. A
 field that no one knows is free text, except one that looks like a misspelt Environment, Dependencies or Transaction: those would
 silently change what runs.
+
+Files of other tools' layouts were written without it: their numbers may be said otherwise, and only what ends in .sql is a dependency.
 """
 
 import re
@@ -22,6 +24,7 @@ _NEAR = {"envir": "Environment", "depend": "Dependencies", "transac": "Transacti
 _BULLET = re.compile(r"[-*\u2022]\s*")
 _NUMBER = re.compile(r"#?(\d+)\s*(?:[-\u2013\u2014:._]\s*|\Z)|(\d{3,})\s+")
 _DEPENDENCY = re.compile(r"(?:requires\s+)?([`'\"]?)(\d{3,}(?:_[\w-]+)?)(?:\.sql)?\1", re.IGNORECASE)
+_SQL_FILE = re.compile(r"[\w.-]+\.sql\b")
 _REMARK = re.compile(r"\s*(?:\Z|[(\u2013\u2014:;#]|-)")
 _NEXT = re.compile(r"\s*(?:,|\band\b|&)\s*")
 _NONE = re.compile(r"(?:none|n/a|-)\b.*|-?", re.IGNORECASE)
@@ -33,11 +36,11 @@ class _Line(NamedTuple):
     text: str
 
 
-def parse_header(text: str, *, name: str, number: int, environments: Sequence[str]) -> Header:
+def parse_header(text: str, *, name: str, number: int, environments: Sequence[str], foreign: bool = False) -> Header:
     """The header of the migration `name`, whose file name says `number`, in a set that knows these `environments`.
 
-    A dependency given by its number only stands in the result as its digits. Raises Permanent with file and line: SOURCE_INVALID for a
-    field that cannot be understood or contradicts the file's number, UNKNOWN_ENVIRONMENT.
+    `foreign`: the set has another tool's layout. A dependency given by its number only stands in the result as its digits. Raises Permanent
+    with file and line: SOURCE_INVALID for a field that cannot be understood or contradicts the file's number, UNKNOWN_ENVIRONMENT.
     """
     title = purpose = rollback = None
     dependencies: tuple[Dependency, ...] = ()
@@ -45,13 +48,13 @@ def parse_header(text: str, *, name: str, number: int, environments: Sequence[st
     environment_line = transaction = None
     for field, lines in _fields(text, name):
         if field == "migration":
-            title = _title(lines[0], name, number)
+            title = lines[0].text or None if foreign else _title(lines[0], name, number)
         elif field == "purpose":
             purpose = _prose(lines)
         elif field == "rollback":
             rollback = _prose(lines)
         elif field == "dependencies":
-            dependencies += _dependencies(lines, name)
+            dependencies += _files_named(lines) if foreign else _dependencies(lines, name)
         elif field == "environment":
             environment_line = lines[0].number
             allowed = _environments(lines, name, environments)
@@ -148,6 +151,10 @@ def _prose(lines: list[_Line]) -> str | None:
         elif words:
             break
     return " ".join(words) or None
+
+
+def _files_named(lines: list[_Line]) -> tuple[Dependency, ...]:
+    return tuple(Dependency(match[0], line.number) for line in lines for match in _SQL_FILE.finditer(line.text))
 
 
 def _dependencies(lines: list[_Line], name: str) -> tuple[Dependency, ...]:

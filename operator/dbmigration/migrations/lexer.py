@@ -30,18 +30,20 @@ _DIGITS: Final = frozenset(b"0123456789")
 class Splitter:
     """Reads a script through `read(bytes at most)` in blocks of `block` bytes, which holds a block and the longest statement in memory.
 
+    Its first byte stands on line `line` of the file `name`.
+
     Errors are Permanent with `name` and a line: META_COMMAND for psql's backslash commands, SOURCE_INVALID for a quote, comment,
     parenthesis or BEGIN ATOMIC that is never closed, with the line where it began, and for SQL on the line of a COPY … FROM STDIN.
     """
 
-    def __init__(self, read: Callable[[int], bytes], name: str, *, block: int = BLOCK_BYTES) -> None:
+    def __init__(self, read: Callable[[int], bytes], name: str, *, block: int = BLOCK_BYTES, line: int = 1) -> None:
         self._read = read
         self._name = name
         self._block = block
         self._buffer = b""
         self._at = 0  # where the next statement, or the space before it, begins in the buffer
         self._counted = 0  # up to here in the buffer, newlines are in self._line
-        self._line = 1
+        self._line = line
         self._closed = 0  # behind the last dollar quote of this statement: an identifier reaches back no further
         self._ended = False
 

@@ -6,9 +6,14 @@ from datetime import datetime
 from pathlib import Path
 
 from dbmigration.api.states import State
+from dbmigration.migrations.layout import Layout, rollback_name
+from dbmigration.migrations.part import WHOLE, Part
 
 CHECKSUM_ALGORITHM = "sha256-text-v1"
 """SHA-256 over BOM-stripped, LF-normalised UTF-8 text. Stored beside each checksum: never change the meaning of a name."""
+
+ROLLBACK_PREFIX = "rollback-"
+"""Unfinished rollback scripts are kept among the unfinished files, but they are no migrations."""
 
 DEFAULT_ENVIRONMENTS = ("development", "staging", "production")
 
@@ -50,17 +55,25 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A rollback-NNN.sql or verify-NNN.sql. `transaction` is its header's word, None: let the text decide."""
+    """A rollback-NNN.sql or verify-NNN.sql, or the part of a file that undoes it. `transaction` is its header's word, None: let the text
+    decide. `name` is the file's, which may be the migration's own.
+    """
 
     name: str
     path: Path
     checksum: str
     transaction: bool | None = None
+    part: Part = WHOLE
+
+    @property
+    def key(self) -> str:
+        """What an unfinished rollback script is recorded as: never what its migration is."""
+        return self.name if self.name.startswith(ROLLBACK_PREFIX) else ROLLBACK_PREFIX + self.name
 
 
 @dataclass(frozen=True, slots=True)
 class MigrationFile:
-    """One NNN_name.sql. `number` compares; `version` is its digits as written ("004"). `size` in bytes."""
+    """One NNN_name.sql. `number` compares; `version` is its digits as written ("004"). `size` in bytes, of `part`."""
 
     number: int
     version: str
@@ -71,6 +84,18 @@ class MigrationFile:
     header: Header
     rollback: Script | None = None
     verify: Script | None = None
+    part: Part = WHOLE
+    layout: Layout = Layout.NUMBERED
+
+    @property
+    def key(self) -> str:
+        """What it is recorded as while it is unfinished."""
+        return self.name
+
+    @property
+    def rollback_name(self) -> str:
+        """What undoes it, or would if it were there."""
+        return rollback_name(self.name, self.version, self.layout)
 
     def runs_in(self, environment: str | None) -> bool:
         return not self.header.environments or environment in self.header.environments
@@ -110,6 +135,7 @@ class SetConfig:
     lint: tuple[LintChoice, ...] = ()
     lint_fail_on: str | None = None
     drift: DriftChoice = DriftChoice()
+    layout: Layout = Layout.NUMBERED
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +175,7 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class PlannedMigration:
-    """One line of a plan. `file` None: applied, but no longer in the folder.
+    """One line of a plan. `file` None: applied, but no longer in the folder; `row_number` is then what its name says.
 
     `statements_done` > 0: an unfinished non-transactional file that a run would resume. `beyond_target`: pending, but not in this run.
     """
@@ -163,6 +189,11 @@ class PlannedMigration:
     statements_done: int = 0
     note: str | None = None
     beyond_target: bool = False
+    row_number: int = 0
+
+    @property
+    def number(self) -> int:
+        return self.row_number if self.file is None else self.file.number
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,10 +211,16 @@ class Plan:
         return tuple(m.file for m in self.migrations if m.state is State.PENDING and m.file is not None and not m.beyond_target)
 
     @property
+    def newest(self) -> PlannedMigration | None:
+        """The applied one with the highest number."""
+        applied = [m for m in self.migrations if m.state in (State.APPLIED, State.APPLIED_UNVERIFIED)]
+        return max(applied, key=lambda m: m.number, default=None)
+
+    @property
     def version(self) -> str | None:
         """The digits of the newest applied file, as written in its name."""
-        applied = [m for m in self.migrations if m.state in (State.APPLIED, State.APPLIED_UNVERIFIED)]
-        return max(applied, key=lambda m: int(m.version)).version if applied else None
+        newest = self.newest
+        return newest.version if newest is not None else None
 
     def count(self, *states: State) -> int:
         return sum(m.state in states for m in self.migrations)

@@ -1,14 +1,13 @@
 """What is applied, what a run would do, and what forbids it. Pure but for one rare look into an edited unfinished file."""
 
 import hashlib
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from dbmigration.api.reasons import Reason
 from dbmigration.api.states import State
 from dbmigration.errors import Permanent, Place
+from dbmigration.migrations.layout import Layout, read_version, version_of
 from dbmigration.migrations.model import AppliedMigration, History, MigrationFile, MigrationSet, Plan, PlannedMigration
 
 BEYOND_TARGET = "beyond target"
@@ -33,7 +32,7 @@ def make_plan(
     target: str | None,
     out_of_order: bool,
     reapply_rolled_back: bool,
-    finished_unchanged: Callable[[Path, tuple[str, ...]], bool] | None = None,
+    finished_unchanged: Callable[[MigrationFile, tuple[str, ...]], bool] | None = None,
 ) -> Plan:
     """What a run would do. The parameters are those of `survey`.
 
@@ -62,12 +61,12 @@ def survey(
     target: str | None,
     out_of_order: bool,
     reapply_rolled_back: bool,
-    finished_unchanged: Callable[[Path, tuple[str, ...]], bool] | None = None,
+    finished_unchanged: Callable[[MigrationFile, tuple[str, ...]], bool] | None = None,
 ) -> Survey:
     """The same without raising.
 
     `target`: the newest number to apply ("004", "4" or the file's name), None for all. `out_of_order`: a file may be applied although a
-    higher one is. `reapply_rolled_back`: files that a person rolled back are pending again. `finished_unchanged(path, hashes)` says whether
+    higher one is. `reapply_rolled_back`: files that a person rolled back are pending again. `finished_unchanged(file, hashes)` says whether
     an edited unfinished file still begins with the statements that are done; None reads the file.
     """
     rows = {row.name: row for row in history.applied}
@@ -78,8 +77,8 @@ def survey(
     ]
     known = {file.name for file in files.files}
     missing = [row for row in history.applied if row.name not in known]
-    planned += [_missing(row) for row in missing]
-    planned.sort(key=lambda migration: int(migration.version))
+    planned += [_missing(row, files.config.layout) for row in missing]
+    planned.sort(key=lambda migration: migration.number)
     plan = Plan(tuple(planned), environment, "", ())
     plan = Plan(plan.migrations, environment, _plan_hash(plan), _notes(files, plan, history))
 
@@ -128,20 +127,19 @@ def _place(
     )
 
 
-def _missing(row: AppliedMigration) -> PlannedMigration:
-    digits = re.match(r"\d+", row.name, re.ASCII)
+def _missing(row: AppliedMigration, layout: Layout) -> PlannedMigration:
+    number, version = version_of(row.name, layout)
     state = State.APPLIED_UNVERIFIED if row.checksum is None else State.APPLIED
     return PlannedMigration(
-        row.name, digits[0] if digits else "0", state, None, row.applied_at, row.duration_ms, note="applied, but not in the folder"
+        row.name, version, state, None, row.applied_at, row.duration_ms, note="applied, but not in the folder", row_number=number
     )
 
 
 def _target_number(files: MigrationSet, target: str | None) -> int | None:
     if target is None:
         return None
-    if re.fullmatch(r"\d+", target, re.ASCII):
-        return int(target)
-    return next((file.number for file in files.files if file.name == target), None)
+    number = read_version(target, files.config.layout)
+    return number if number is not None else next((file.number for file in files.files if file.name == target), None)
 
 
 def _plan_hash(plan: Plan) -> str:
@@ -156,7 +154,7 @@ def _notes(files: MigrationSet, plan: Plan, history: History) -> tuple[str, ...]
     notes = []
     gaps = []
     for before, after in zip(files.files, files.files[1:], strict=False):
-        if after.number - before.number > 1 and len(after.version) < _TIMESTAMP_DIGITS:
+        if after.number - before.number > 1 and len(after.version) < _TIMESTAMP_DIGITS and after.layout is not Layout.FLYWAY:
             gaps.append(f"{before.version} and {after.version}")
     if gaps:
         notes.append(f"no file between {', '.join(gaps[:5])}{' …' if len(gaps) > 5 else ''}: fine if that is meant")
@@ -201,9 +199,7 @@ def _missing_files(files: MigrationSet, history: History, missing: Sequence[Appl
         return None
     by_number = {file.number: file.name for file in files.files}
     renamed = [
-        f"{name} (renamed to {by_number[int(digits[0])]}?)"
-        for name in names
-        if (digits := re.match(r"\d+", name, re.ASCII)) and int(digits[0]) in by_number
+        f"{name} (renamed to {by_number[number]}?)" for name in names if (number := version_of(name, files.config.layout)[0]) in by_number
     ]
     hint = f"; {_names(renamed)}" if renamed else ""
     message = f"applied, but not in the folder: {_names(names)}{hint}. Bring them back: going down is `rollback`"
@@ -226,7 +222,7 @@ def _partial_edited(
     files: MigrationSet,
     history: History,
     rows: dict[str, AppliedMigration],
-    compare: Callable[[Path, tuple[str, ...]], bool],
+    compare: Callable[[MigrationFile, tuple[str, ...]], bool],
 ) -> Permanent | None:
     """What failed may be mended, what is done may not: only a change of the finished statements forbids the run."""
     edited = []
@@ -235,7 +231,7 @@ def _partial_edited(
         if not done or file.name in rows or checksum == file.checksum:
             continue
         hashes = history.finished.get(file.name, ())
-        if len(hashes) < done or not compare(file.path, hashes[:done]):
+        if len(hashes) < done or not compare(file, hashes[:done]):
             edited.append(f"{file.name} (the first {done} statements)")
     if not edited:
         return None
@@ -244,25 +240,26 @@ def _partial_edited(
 
 
 def _target_below(plan: Plan, target: str | None, limit: int | None) -> Permanent | None:
-    version = plan.version
-    if limit is None or version is None or int(version) <= limit:
+    newest = plan.newest
+    if limit is None or newest is None or newest.number <= limit:
         return None
-    message = f"target {target} is below the applied version {version}: going down is `rollback` (spec.rollback.to), never a target"
+    message = f"target {target} is below the applied version {newest.version}: going down is `rollback` (spec.rollback.to), never a target"
     return Permanent(Reason.TARGET_BELOW_APPLIED, message)
 
 
 def _out_of_order(plan: Plan) -> Permanent | None:
-    version = plan.version
-    if version is None:
+    newest = plan.newest
+    if newest is None:
         return None
     late = [
         migration.name
         for migration in plan.migrations
-        if migration.state is State.PENDING and not migration.statements_done and int(migration.version) < int(version)
+        if migration.state is State.PENDING and not migration.statements_done and migration.number < newest.number
     ]
     if not late:
         return None
-    message = f"{_names(late)} would come after {version}, which is applied: give a number above {version}, or allow it (outOfOrder)"
+    above = newest.version
+    message = f"{_names(late)} would come after {above}, which is applied: give a number above {above}, or allow it (outOfOrder)"
     return Permanent(Reason.OUT_OF_ORDER, message, place=Place(late[0]))
 
 
@@ -280,7 +277,7 @@ def _names(names: Iterable[str]) -> str:
     return ", ".join(listed[:10]) + (f" and {len(listed) - 10} more" if len(listed) > 10 else "")
 
 
-def _read_and_compare(path: Path, hashes: tuple[str, ...]) -> bool:
+def _read_and_compare(file: MigrationFile, hashes: tuple[str, ...]) -> bool:
     from dbmigration.migrations.progress import finished_unchanged  # brings the lexer, which a run with nothing to do does not need
 
-    return finished_unchanged(path, hashes)
+    return finished_unchanged(file.path, hashes, file.part)

@@ -3,6 +3,7 @@
 import hashlib
 from pathlib import Path
 
+from dbmigration.migrations.part import WHOLE, Part
 from dbmigration.migrations.script import read_statements
 from dbmigration.migrations.statements import CopyData
 
@@ -21,17 +22,17 @@ class StatementHash:
         return self._hash.hexdigest()
 
 
-def finished_unchanged(path: Path, hashes: tuple[str, ...]) -> bool:
+def finished_unchanged(path: Path, hashes: tuple[str, ...], part: Part = WHOLE) -> bool:
     """Whether the script still begins with the statements that have these hashes. Reads no further than those.
 
     Raises as `script.read_statements` does.
     """
     done = 0
     current: StatementHash | None = None
-    for part in read_statements(path):
-        if isinstance(part, CopyData):
+    for piece in read_statements(path, part):
+        if isinstance(piece, CopyData):
             if current is not None:
-                current.add(part.data)
+                current.add(piece.data)
             continue
         if current is not None:
             if current.hexdigest() != hashes[done]:
@@ -39,7 +40,7 @@ def finished_unchanged(path: Path, hashes: tuple[str, ...]) -> bool:
             done += 1
         if done == len(hashes):
             return True
-        current = StatementHash(part.sql)
+        current = StatementHash(piece.sql)
     if current is None:
         return not hashes
     return done + 1 == len(hashes) and current.hexdigest() == hashes[done]

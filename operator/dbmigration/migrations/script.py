@@ -12,48 +12,49 @@ from dbmigration.errors import Permanent, Place
 from dbmigration.migrations.checksum import BLOCK_BYTES
 from dbmigration.migrations.classify import PLAIN_WORDS, classify
 from dbmigration.migrations.lexer import Splitter
+from dbmigration.migrations.part import WHOLE, Part, open_part
 from dbmigration.migrations.shape import ShapeFinder
 from dbmigration.migrations.statements import CopyData, Kind, Shape, Statement
 
-Part = Statement | CopyData
+Piece = Statement | CopyData
 
 
-def inspect(path: Path, transaction: bool | None) -> Shape:
-    """How the script at `path` may be run. `transaction` is its header's word, None: let the text decide.
+def inspect(path: Path, transaction: bool | None, part: Part = WHOLE) -> Shape:
+    """How the script at `path`, or in a part of that file, may be run. `transaction` is its header's word, None: let the text decide.
 
     Raises Permanent with file and line: META_COMMAND for psql's backslash commands; SOURCE_INVALID for a quote, comment or parenthesis that
     never ends, for a BEGIN without COMMIT, for what cannot run in a transaction between the file's own BEGIN and COMMIT or under
     `Transaction: single`, and for a file that cannot be read.
     """
-    with _open(path) as file:
-        return _inspect(file.read, path.name, transaction)
+    with _open(path, part) as file:
+        return _inspect(file.read, path.name, transaction, line=part.line)
 
 
-def inspect_bytes(data: bytes, transaction: bool | None, *, name: str = "script", block: int = BLOCK_BYTES) -> Shape:
-    """The same for a script in memory."""
-    return _inspect(io.BytesIO(data).read, name, transaction, block)
+def inspect_bytes(data: bytes, transaction: bool | None, *, name: str = "script", block: int = BLOCK_BYTES, line: int = 1) -> Shape:
+    """The same for a script in memory, which begins on this `line` of the file `name`."""
+    return _inspect(io.BytesIO(data).read, name, transaction, block, line)
 
 
-def read_statements(path: Path) -> Iterator[Part]:
+def read_statements(path: Path, part: Part = WHOLE) -> Iterator[Piece]:
     """The script's statements in order, each COPY_IN followed by its data. Raises as `inspect` does for what is no SQL."""
-    with _open(path) as file:
-        yield from _read(file.read, path.name)
+    with _open(path, part) as file:
+        yield from _read(file.read, path.name, line=part.line)
 
 
-def read_statements_from(data: bytes, *, name: str = "script", block: int = BLOCK_BYTES) -> Iterator[Part]:
-    """The same for a script in memory."""
-    return _read(io.BytesIO(data).read, name, block)
+def read_statements_from(data: bytes, *, name: str = "script", block: int = BLOCK_BYTES, line: int = 1) -> Iterator[Piece]:
+    """The same for a script in memory, which begins on this `line` of the file `name`."""
+    return _read(io.BytesIO(data).read, name, block, line)
 
 
-def _open(path: Path) -> io.FileIO:
+def _open(path: Path, part: Part) -> io.FileIO:
     try:
-        return io.FileIO(path)
+        return open_part(path, part)
     except OSError as exc:
         raise Permanent(Reason.SOURCE_INVALID, f"cannot be read: {exc.strerror or exc}", place=Place(path.name)) from exc
 
 
-def _read(read: Callable[[int], bytes], name: str, block: int = BLOCK_BYTES) -> Iterator[Part]:
-    splitter = Splitter(read, name, block=block)
+def _read(read: Callable[[int], bytes], name: str, block: int = BLOCK_BYTES, line: int = 1) -> Iterator[Piece]:
+    splitter = Splitter(read, name, block=block, line=line)
     plain = Kind.PLAIN
     index = 0
     for line, word, sql in splitter.statements():
@@ -68,8 +69,8 @@ def _read(read: Callable[[int], bytes], name: str, block: int = BLOCK_BYTES) -> 
                 yield CopyData(data)
 
 
-def _inspect(read: Callable[[int], bytes], name: str, transaction: bool | None, block: int = BLOCK_BYTES) -> Shape:
-    splitter = Splitter(read, name, block=block)
+def _inspect(read: Callable[[int], bytes], name: str, transaction: bool | None, block: int = BLOCK_BYTES, line: int = 1) -> Shape:
+    splitter = Splitter(read, name, block=block, line=line)
     finder = ShapeFinder(name, transaction)
     for line, word, sql in splitter.statements():
         if word in PLAIN_WORDS:

@@ -102,11 +102,11 @@ def rollback_file(
     if file.rollback is None:
         raise Permanent(
             Reason.ROLLBACK_MISSING,
-            f"there is no rollback-{file.version}.sql: write it, or go forward with a new migration",
+            f"there is no {file.rollback_name}: write it, or go forward with a new migration",
             place=Place(file.name),
         )
     source = source_of(session, file.rollback, transaction=file.rollback.transaction)
-    ticker = Ticker(on_progress, source.name, source.shape.statements, source.path.stat().st_size)
+    ticker = Ticker(on_progress, source.name, source.shape.statements, source.size)
     task = Task(session, file, source, None, table, run_id, ticker)
 
     def once(attempt: int, lock_timeout_ms: int) -> Ran:

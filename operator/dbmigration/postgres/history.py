@@ -4,14 +4,11 @@ from dataclasses import dataclass
 
 from dbmigration.api.reasons import Reason
 from dbmigration.errors import Permanent
-from dbmigration.migrations.model import AppliedMigration, History, HistoryTable
+from dbmigration.migrations.model import ROLLBACK_PREFIX, AppliedMigration, History, HistoryTable
 from dbmigration.postgres import schema
 from dbmigration.postgres.quote import identifier, qualified
 from dbmigration.postgres.schema import SCHEMA
 from dbmigration.postgres.session import Session
-
-ROLLBACK_PREFIX = "rollback-"
-"""Unfinished rollback scripts are kept among the unfinished files, but they are no migrations."""
 
 _KNOWN_SHAPES: tuple[tuple[frozenset[str], str], ...] = (
     (frozenset({"version", "dirty"}), "golang-migrate's"),

@@ -8,6 +8,7 @@ from dbmigration.api.reasons import Reason
 from dbmigration.errors import Place, Transient
 from dbmigration.migrations.checksum import read_text, text_checksum
 from dbmigration.migrations.model import MigrationFile, Script
+from dbmigration.migrations.part import Part, read_part
 from dbmigration.migrations.script import inspect, inspect_bytes, read_statements, read_statements_from
 from dbmigration.migrations.statements import CopyData, Kind, Shape, Statement
 from dbmigration.postgres.batch import Piece, Sender
@@ -20,13 +21,19 @@ _WHOLE_BYTES = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A script that is about to run. `checksum` is what the plan was made with; `text` None: too large to keep."""
+    """A script that is about to run. `checksum` is what the plan was made with; `text` None: too large to keep.
+
+    `name` is the file's, for a person; `key` is what its progress is recorded under. `size` in bytes.
+    """
 
     name: str
     path: Path
     checksum: str
     shape: Shape
     text: bytes | None
+    key: str
+    part: Part
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +47,19 @@ class Fed:
 def source_of(session: Session, script: MigrationFile | Script, *, transaction: bool | None) -> Source:
     """Raises as `script.inspect` does, and Transient SOURCE_CHANGING."""
     text = None
-    if script.path.stat().st_size <= _WHOLE_BYTES:
-        text = script.path.read_bytes()
+    size = script.part.size_in(script.path)
+    if size <= _WHOLE_BYTES:
+        text = read_part(script.path, script.part)
         _check(text_checksum(text, script.name), script.checksum, script.name)
     key = (script.name, script.checksum, transaction)
     shape = session.shapes.get(key)
     if shape is None:
-        shape = inspect(script.path, transaction) if text is None else inspect_bytes(text, transaction, name=script.name)
+        if text is None:
+            shape = inspect(script.path, transaction, script.part)
+        else:
+            shape = inspect_bytes(text, transaction, name=script.name, line=script.part.line)
         session.shapes[key] = shape
-    return Source(script.name, script.path, script.checksum, shape, text)
+    return Source(script.name, script.path, script.checksum, shape, text, script.key, script.part, size)
 
 
 def check_unchanged(source: Source) -> None:
@@ -57,7 +68,7 @@ def check_unchanged(source: Source) -> None:
     Called after the last statement was read and before COMMIT. Raises Transient SOURCE_CHANGING.
     """
     if source.text is None:
-        _check(read_text(source.path, source.name).checksum, source.checksum, source.name)
+        _check(read_text(source.path, source.name, source.part).checksum, source.checksum, source.name)
 
 
 def _check(found: str, planned: str, name: str) -> None:
@@ -67,7 +78,11 @@ def _check(found: str, planned: str, name: str) -> None:
 
 def statements_with_data(source: Source) -> Iterator[tuple[Statement, Iterable[bytes]]]:
     """Each statement with the data of its COPY. What is not taken of the data is skipped."""
-    parts = iter(read_statements(source.path) if source.text is None else read_statements_from(source.text, name=source.name))
+    parts = iter(
+        read_statements(source.path, source.part)
+        if source.text is None
+        else read_statements_from(source.text, name=source.name, line=source.part.line)
+    )
     following: Statement | None = None
 
     def data() -> Iterator[bytes]:

@@ -50,7 +50,7 @@ def apply_stepwise(task: Task, *, lock_timeout_ms: int, attempt: int) -> Ran:
         *record.applied(
             task.table, task.file, actor=task.session.actor, run_id=task.run_id, duration_ms=f"{duration_ms}::bigint", detail=detail
         ),
-        record.unstep(task.source.name),
+        record.unstep(task.source.key),
         "COMMIT",
     )
     sender.flush()
@@ -71,7 +71,7 @@ def rollback_stepwise(task: Task, *, kind: str, lock_timeout_ms: int, attempt: i
     sender.say(
         record.event(kind, task.file, actor=task.session.actor, run_id=task.run_id, detail={"attempt": attempt}),
         *record.forgotten(task.table, task.file),
-        record.unstep(task.source.name),
+        record.unstep(task.source.key),
         "COMMIT",
     )
     sender.flush()
@@ -90,7 +90,7 @@ def _run_all(task: Task, lock_timeout_ms: int, attempt: int) -> int:
         sender.say("COMMIT")
         sender.flush()
     while True:
-        progress = read_progress(session, task.source.name, same_session=attempt > 1)
+        progress = read_progress(session, task.source.key, same_session=attempt > 1)
         steps = _Steps(task, lock_timeout_ms, progress)
         try:
             return steps.run()
@@ -98,7 +98,7 @@ def _run_all(task: Task, lock_timeout_ms: int, attempt: int) -> int:
             intent = progress.intent
             if intent is not None and (intent.noted is None or recover.settle(session, intent.noted) is not recover.Outcome.RUN_AGAIN):
                 raise lost.refusal from None
-            session.query(record.unstep(task.source.name))
+            session.query(record.unstep(task.source.key))
         except Permanent as error:
             if error.reason is Reason.SQL_FAILED:
                 error.message += f"; {steps.done} of {task.source.shape.statements} statements are done, the next run goes on after them"
@@ -209,7 +209,7 @@ class _Steps:
         digest = _digest(statement, ())
         noted = recover.note(self._session, statement.sql)
         self._write(record.step(
-            self._task.source.name, statement.index, statement.line,
+            self._task.source.key, statement.index, statement.line,
             state="started", digest=digest, checksum=self._task.source.checksum, detail=noted,
         ))  # fmt: skip
         waits = recover.What(noted["what"]) in recover.WAITS_FOR_OTHERS
@@ -224,7 +224,7 @@ class _Steps:
             if lost:
                 raise
             if recover.fails_as_a_whole(noted):
-                self._write(record.unstep(self._task.source.name, statement.index))
+                self._write(record.unstep(self._task.source.key, statement.index))
             raise _with_invalid(error, recover.invalid_indexes(self._session, noted)) from None
         if waits:
             self._session.query(f"SET lock_timeout = {literal(before)}")
@@ -243,7 +243,7 @@ class _Steps:
             raise Permanent(
                 Reason.OUTCOME_UNKNOWN,
                 "an earlier run ended while this statement ran, and nothing tells whether it happened. Look; "
-                + recover.way_out(self._task.source.name, statement.index),
+                + recover.way_out(self._task.source.key, statement.index),
                 place=self._place(statement),
             )
         if outcome is recover.Outcome.RUN_AGAIN:
@@ -263,7 +263,7 @@ class _Steps:
 
     def _step(self, statement: Statement, digest: str) -> str:
         source = self._task.source
-        return record.step(source.name, statement.index, statement.line, state="done", digest=digest, checksum=source.checksum)
+        return record.step(source.key, statement.index, statement.line, state="done", digest=digest, checksum=source.checksum)
 
     def _piece(self, statement: Statement) -> Piece:
         return Piece(statement.sql, self._task.source.name, statement.line)

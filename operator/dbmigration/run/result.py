@@ -92,7 +92,7 @@ class RunResult:
     def version(self) -> str | None:
         """The digits of the newest applied file, as written in its name."""
         applied = [line for line in self.migrations() if line.state in (State.APPLIED, State.APPLIED_UNVERIFIED)]
-        return max(applied, key=lambda line: int(line.version)).version if applied else None
+        return max(applied, key=lambda line: line.number).version if applied else None
 
     def _after(self, line: PlannedMigration) -> PlannedMigration:
         for done, state in ((self.applied, State.APPLIED), (self.rolled_back, State.ROLLED_BACK)):

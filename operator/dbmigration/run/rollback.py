@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from dbmigration.api.reasons import Reason
 from dbmigration.errors import Permanent, Place
+from dbmigration.migrations.layout import read_version
 from dbmigration.migrations.model import History, MigrationFile, MigrationSet
 
 if TYPE_CHECKING:
@@ -90,9 +91,9 @@ def story_of(plan: RollbackPlan) -> str:
 
 def down_to(version: str) -> Choose:
     """Every applied file with a higher number than `version`; "000" undoes all. `version` must be applied itself, or be zero."""
-    wanted = _number(version)
 
     def choose(files: MigrationSet, history: History, _: LastRun) -> tuple[MigrationFile, ...]:
+        wanted = _number(version, files)
         applied = _applied(files, history)
         if wanted and all(file.number != wanted for file in applied):
             raise Permanent(Reason.TARGET_UNKNOWN, f"{version} is not applied here, so there is no way back to it")
@@ -103,9 +104,9 @@ def down_to(version: str) -> Choose:
 
 def only(version: str) -> Choose:
     """One file, which has to be the newest applied one: others were built on it."""
-    wanted = _number(version)
 
     def choose(files: MigrationSet, history: History, _: LastRun) -> tuple[MigrationFile, ...]:
+        wanted = _number(version, files)
         applied = _applied(files, history)
         chosen = tuple(file for file in applied if file.number == wanted)
         if not chosen:
@@ -123,7 +124,7 @@ def _refuse_below_others(chosen: tuple[MigrationFile, ...], applied: tuple[Migra
     oldest = chosen[-1]
     later = [file.name for file in applied if file.number > oldest.number and file not in chosen]
     if later:
-        before = max((file.version for file in applied if file.number < oldest.number), key=int, default="000")
+        before = next((file.version for file in applied if file.number < oldest.number), "000")  # newest first
         raise Permanent(
             Reason.OUT_OF_ORDER,
             f"{', '.join(reversed(later))} came after {oldest.name}: roll all of them back with `rollback --to {before}`",
@@ -139,7 +140,7 @@ def _applied(files: MigrationSet, history: History) -> tuple[MigrationFile, ...]
 def _with_scripts(chosen: tuple[MigrationFile, ...]) -> tuple[MigrationFile, ...]:
     missing = [file for file in chosen if file.rollback is None]
     if missing:
-        names = ", ".join(f"rollback-{file.version}.sql" for file in missing)
+        names = ", ".join(file.rollback_name for file in missing)
         raise Permanent(
             Reason.ROLLBACK_MISSING,
             f"nothing was touched: {names} is not in the folder; write it, or restore a backup, or go forward with a new migration",
@@ -148,7 +149,8 @@ def _with_scripts(chosen: tuple[MigrationFile, ...]) -> tuple[MigrationFile, ...
     return chosen
 
 
-def _number(version: str) -> int:
-    if not version.isascii() or not version.isdigit():
+def _number(version: str, files: MigrationSet) -> int:
+    number = read_version(version, files.config.layout)
+    if number is None:
         raise Permanent(Reason.TARGET_UNKNOWN, f"{version!r} is not a version: give the digits of a file's name, like 003")
-    return int(version)
+    return number

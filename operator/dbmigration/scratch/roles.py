@@ -37,7 +37,7 @@ def roles_of(files: Iterable[MigrationFile]) -> Roles:
     for file in files:
         for script in (file, file.rollback):
             if script is not None:
-                for part in read_statements(script.path):
+                for part in read_statements(script.path, script.part):
                     if isinstance(part, Statement):
                         _look(part.sql, named, made)
     return Roles(frozenset(named), frozenset(made))

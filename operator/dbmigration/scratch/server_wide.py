@@ -104,7 +104,7 @@ def refuse_server_wide(files: Iterable[MigrationFile]) -> None:
 
 def server_wide(script: MigrationFile | Script) -> Iterator[tuple[int, str]]:
     """(line, command) of each statement that reaches beyond its database."""
-    for part in read_statements(script.path):
+    for part in read_statements(script.path, script.part):
         if isinstance(part, Statement) and (what := _reaches(part.sql)):
             yield part.line, what
 

@@ -19,7 +19,7 @@ _NAME_BYTES = 63
 @script_rule(Severity.WARNING, "A migration without its rollback script")
 def missing_rollback(view: ScriptView) -> Iterator[Hit]:
     if view.file.rollback is None:
-        yield Hit(f"there is no rollback-{view.file.version}.sql: a failed release can only go back by restoring the backup")
+        yield Hit(f"there is no {view.file.rollback_name}: a failed release can only go back by restoring the backup")
 
 
 @script_rule(Severity.WARNING, "A header without one of its parts")
