@@ -14,6 +14,7 @@ class Case:
     before: str = f"CREATE SCHEMA app; {TABLE}"
     severity: str | None = None
     rollback: str = "SELECT 1;"
+    name: str = "002_it.sql"
 
 
 FOUND: dict[str, tuple[Case, ...]] = {
@@ -51,6 +52,13 @@ FOUND: dict[str, tuple[Case, ...]] = {
         Case("ALTER TABLE gone ADD x int; --!", before="CREATE TABLE gone (id bigint); ALTER TABLE gone RENAME TO kept;", severity="error"),
         Case("CREATE VIEW app.v AS SELECT * FROM app.nothing; --!", severity="warning"),
         Case("COMMENT ON COLUMN app.users.nothing IS 'x'; --!", severity="error"),
+    ),
+    "seed-not-repeatable": (
+        Case("INSERT INTO app.users (id) VALUES (1); --!", severity="error", name="seed-a.sql"),
+        Case("SELECT 1;\nWITH x AS (SELECT 1)\nINSERT INTO app.users (id) SELECT * FROM x; --!", name="seed-a.sql"),
+        Case("COPY app.users (id) FROM stdin; --!\n1\n\\.\n", name="seed-a.sql"),
+        Case("CREATE TABLE app.more (id int); --!", name="seed-a.sql"),
+        Case("DELETE FROM app.users;\nINSERT INTO app.other VALUES (1); --!", name="seed-a.sql"),
     ),
     "already-exists": (
         Case("CREATE TABLE app.users (id bigint); --!", severity="error"),
@@ -238,6 +246,18 @@ FOUND: dict[str, tuple[Case, ...]] = {
 }
 
 LEFT_ALONE: dict[str, tuple[Case, ...]] = {
+    "seed-not-repeatable": (
+        Case("INSERT INTO app.users (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET age = EXCLUDED.age;", name="seed-a.sql"),
+        Case("INSERT INTO app.users (id) SELECT 1 WHERE NOT EXISTS (SELECT FROM app.users WHERE id = 1);", name="seed-a.sql"),
+        Case("DELETE FROM app.users WHERE id < 10;\nINSERT INTO app.users (id) VALUES (1), (2);", name="seed-a.sql"),
+        Case("TRUNCATE app.users;\nCOPY app.users (id) FROM stdin;\n1\n\\.\n", name="seed-a.sql"),
+        Case("CREATE TEMP TABLE t (id int);\nINSERT INTO t VALUES (1);\nUPDATE app.users SET age = 1 WHERE id = 1;", name="seed-a.sql"),
+        Case(
+            "MERGE INTO app.users AS u USING (VALUES (1)) AS v (id) ON u.id = v.id WHEN NOT MATCHED THEN INSERT (id) VALUES (v.id);",
+            name="seed-a.sql",
+        ),
+        Case("INSERT INTO app.users (id) VALUES (1);"),
+    ),
     "not-runnable": (
         Case("BEGIN;\nCREATE INDEX CONCURRENTLY ON app.users (name);\nCOMMIT;"),
         Case("\\restrict abc\nSELECT 1;\n\\unrestrict abc\n"),

@@ -19,10 +19,10 @@ def _cases(cases: dict[str, tuple[Case, ...]]) -> list[ParameterSet]:
 
 def _lint(folder: Path, case: Case) -> tuple[Finding, ...]:
     (folder / "001_before.sql").write_text(case.before)
-    (folder / "002_it.sql").write_text(case.sql)
-    if case.rollback:
+    (folder / case.name).write_text(case.sql)
+    if case.rollback and case.name.startswith("002"):
         (folder / "rollback-002.sql").write_text(case.rollback)
-    return check_folder(folder, ["002_it.sql"])
+    return check_folder(folder, [case.name])
 
 
 @pytest.mark.parametrize(("rule", "case"), _cases(FOUND))
@@ -30,7 +30,7 @@ def test_rule_finds_it_on_its_line(tmp_path: Path, rule: str, case: Case) -> Non
     found = [finding for finding in _lint(tmp_path, case) if finding.rule == rule]
     marked = [number for number, line in enumerate(case.sql.splitlines(), 1) if "--!" in line]
     assert {finding.line for finding in found} == (set(marked) if marked else {None})
-    assert {finding.file for finding in found} == {"002_it.sql"}
+    assert {finding.file for finding in found} == {case.name}
     if case.severity:
         assert {str(finding.severity) for finding in found} == {case.severity}
 

@@ -72,6 +72,7 @@ class Reason(StrEnum):
     # SQL ran and failed for good.
     SQL_FAILED = "SqlFailed"
     VERIFY_FAILED = "VerifyFailed"
+    SEED_FAILED = "SeedFailed"
     OUTCOME_UNKNOWN = "OutcomeUnknown"
     INTERNAL_ERROR = "InternalError"
 

@@ -84,10 +84,10 @@ class MigrationReport(Reported):
 class Report(Reported):
     """The whole story of one run.
 
-    `applied_now`, `rolled_back_now`: names of the files that this very run applied or rolled back, in order. `executed_sql`: a migration's
-    own SQL was begun (counts as an attempt). `backup_reason`: why there is or is not a backup. `verified_file`: the newest file whose
-    verify script passed in this run. `drift`: the first of the `drift_count` differences between the schema as it was before the run and
-    what migrations had made of it, one line each. `losses`: what a rollback took away, or would have.
+    `applied_now`, `seeded_now`, `rolled_back_now`: names of the files that this very run applied or rolled back, in order.
+    `executed_sql`: a migration's own SQL was begun (counts as an attempt). `backup_reason`: why there is or is not a backup.
+    `verified_file`: the newest file whose verify script passed in this run. `drift`: the first of the `drift_count` differences between
+    the schema as it was before the run and what migrations had made of it, one line each. `losses`: what a rollback takes away.
     `lint`: the worst of the `lint_count` findings in the pending files, one line each.
     """
 
@@ -107,6 +107,7 @@ class Report(Reported):
     pending: int = 0
     skipped: int = 0
     applied_now: tuple[str, ...] = ()
+    seeded_now: tuple[str, ...] = ()
     rolled_back_now: tuple[str, ...] = ()
     losses: tuple[str, ...] = ()
     pending_names: tuple[str, ...] = ()
@@ -119,6 +120,7 @@ class Report(Reported):
     lint: tuple[str, ...] = ()
     lint_count: int = 0
     migrations: tuple[MigrationReport, ...] = ()
+    seeds: tuple[MigrationReport, ...] = ()
     truncated: bool = False
 
     def to_json(self) -> str:
@@ -127,7 +129,7 @@ class Report(Reported):
     def summary(self, limit: int = TERMINATION_LIMIT) -> Self:
         """The same report with its lists shortened, newest kept, until its JSON fits `limit` bytes; `truncated` says so."""
         report = self
-        keep = len(self.migrations)
+        keep = max(len(self.migrations), len(self.seeds))
         while len(report.to_json().encode()) > limit and (
             keep or report.applied_now or report.rolled_back_now or report.losses or report.pending_names or report.drift or report.lint
         ):
@@ -135,8 +137,10 @@ class Report(Reported):
             report = self.model_copy(
                 update={
                     "truncated": True,
-                    "migrations": self.migrations[len(self.migrations) - keep :],
-                    "applied_now": self.applied_now[len(self.applied_now) - keep :] if keep else (),
+                    "migrations": self.migrations[max(len(self.migrations) - keep, 0) :],
+                    "seeds": self.seeds[:keep],
+                    "applied_now": self.applied_now[max(len(self.applied_now) - keep, 0) :] if keep else (),
+                    "seeded_now": self.seeded_now[:keep],
                     "rolled_back_now": self.rolled_back_now[:keep],
                     "losses": self.losses[:keep],
                     "pending_names": self.pending_names[:keep],

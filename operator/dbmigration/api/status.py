@@ -161,6 +161,8 @@ class Status(StatusModel):
     """The newest verified backup."""
     migrations: tuple[MigrationReport, ...] = Field(default=(), max_length=MIGRATIONS_KEPT)
     """The newest files and what they are to the database."""
+    seeds: tuple[MigrationReport, ...] = Field(default=(), max_length=MIGRATIONS_KEPT)
+    """The first seeds and what they are to the database."""
     progress: ProgressStatus | None = None
     """Where the run is."""
     runs: tuple[RunSummary, ...] = Field(default=(), max_length=RUNS_KEPT)
@@ -171,12 +173,18 @@ class Status(StatusModel):
 
     def fit(self, limit: int = STATUS_LIMIT) -> Self:
         """The same status in at most `limit` bytes: texts clipped, then the oldest files and runs left out."""
-        status = self.model_copy(update={"migrations": tuple(_clipped(m) for m in self.migrations[-MIGRATIONS_KEPT:])})
-        while len(status.to_json().encode()) > limit and (status.migrations or status.runs):
+        status = self.model_copy(
+            update={
+                "migrations": tuple(_clipped(m) for m in self.migrations[-MIGRATIONS_KEPT:]),
+                "seeds": tuple(_clipped(m) for m in self.seeds[:MIGRATIONS_KEPT]),
+            }
+        )
+        while len(status.to_json().encode()) > limit and (status.migrations or status.seeds or status.runs):
             keep = len(status.migrations) // 2
             status = status.model_copy(
                 update={
                     "migrations": status.migrations[len(status.migrations) - keep :],
+                    "seeds": status.seeds[: len(status.seeds) // 2],
                     "runs": status.runs if keep else status.runs[: len(status.runs) // 2],
                 }
             )

@@ -18,6 +18,7 @@ _NEXT = {
     Reason.UNKNOWN_ENVIRONMENT: "correct --environment",
     Reason.ROLLED_BACK: "edit the file, or apply it again as it is with `dbmigration apply --reapply`",
     Reason.SQL_FAILED: "mend the file and run the same command again",
+    Reason.SEED_FAILED: "mend the seed and run the same command again: migrations that were applied stay applied",
     Reason.VERIFY_FAILED: "mend the migration or its verify file and run the same command again",
     Reason.LOCK_HELD: "wait for the other run to end; --wait TIME waits longer",
     Reason.LOCK_TIMEOUT: "run it again when the blocker is gone, or wait longer with --lock-timeout TIME",

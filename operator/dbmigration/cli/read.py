@@ -56,8 +56,8 @@ def plan(
     def show(result: "RunResult") -> None:
         if not has_a_picture(result) or result.plan is None:
             return
-        waiting = result.plan.pending
-        print_rows(rows_of(result.migrations(), {} if result.error else {file.name: _shape(file) for file in waiting}))
+        waiting = (*result.plan.pending, *result.plan.pending_seeds)
+        print_rows(rows_of((*result.migrations(), *result.seeds()), {} if result.error else {file.name: _shape(file) for file in waiting}))
         for note in result.plan.notes:
             sys.stdout.write(f"note: {note}\n")
         for finding in result.findings:
@@ -93,7 +93,7 @@ def status(
     def show(result: "RunResult") -> None:
         if not has_a_picture(result) or result.plan is None or result.server is None:
             return
-        print_rows(rows_of(result.migrations()))
+        print_rows(rows_of((*result.migrations(), *result.seeds())))
         plan = result.plan
         counts = {
             "applied": plan.count(State.APPLIED, State.APPLIED_UNVERIFIED),
@@ -150,7 +150,7 @@ def _read_to_the_end(result: "RunResult") -> "RunResult":
 
     if result.plan is not None and result.error is None:
         try:
-            for file in result.plan.pending:
+            for file in (*result.plan.pending, *result.plan.pending_seeds):
                 inspect(file.path, file.header.transaction, file.part)
                 if file.verify is not None:
                     inspect(file.verify.path, None)

@@ -58,8 +58,12 @@ def apply(
         if result.error is not None:
             return
         where = f"the database is at version {version}" if (version := result.version()) else "no migration is applied"
-        done = len(result.applied)
-        sys.stdout.write(f"Applied {done} migration{'' if done == 1 else 's'}; {where}.\n" if done else f"Nothing to do: {where}.\n")
+        done = [
+            f"{verb} {len(files)} {what}{'' if len(files) == 1 else 's'}"
+            for verb, files, what in (("applied", result.applied, "migration"), ("ran", result.seeded, "seed"))
+            if files
+        ]
+        sys.stdout.write(f"{', '.join(done).capitalize()}; {where}.\n" if done else f"Nothing to do: {where}.\n")
 
     asked = o.asked(dsn, directory, environment, history, as_json, show_values)
     execution = Execution(

@@ -47,10 +47,11 @@ def _backed_up(report: Report | None) -> Announcement | None:
 
 
 def _migrated(report: Report | None) -> Announcement | None:
-    if report is None or not report.applied_now:
+    if report is None or not (report.applied_now or report.seeded_now):
         return None
-    names = ", ".join(report.applied_now[:_NAMES_TOLD])
-    more = f" and {len(report.applied_now) - _NAMES_TOLD} more" if len(report.applied_now) > _NAMES_TOLD else ""
+    done = (*report.applied_now, *report.seeded_now)
+    names = ", ".join(done[:_NAMES_TOLD])
+    more = f" and {len(done) - _NAMES_TOLD} more" if len(done) > _NAMES_TOLD else ""
     return Announcement(
         MIGRATED, clip(f"applied {names}{more}; version {report.version}"), identity=f"{report.run_id}/migrated", at=report.finished_at
     )

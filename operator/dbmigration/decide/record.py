@@ -26,7 +26,7 @@ from dbmigration.decide.observed import JobSeen, Observed
 from dbmigration.decide.results import Result
 
 MOST_BACKOFF = timedelta(minutes=5)
-_MENDED_IN_THE_FILE = (Reason.SQL_FAILED, Reason.VERIFY_FAILED)
+_MENDED_IN_THE_FILE = (Reason.SQL_FAILED, Reason.VERIFY_FAILED, Reason.SEED_FAILED)
 _ABOUT_THE_SECRET = (Reason.SECRET_MISSING, Reason.SECRET_INVALID, Reason.AUTHENTICATION_FAILED)
 _VERIFY_REASONS = (Reason.VERIFY_PASSED, Reason.NO_VERIFY_FILE, Reason.VERIFY_FAILED, Reason.ROLLED_BACK)
 
@@ -168,6 +168,7 @@ def _database_state(status: Status, report: Report) -> dict[str, Any]:
             "skipped": report.skipped,
             "plan": PlanStatus(hash=report.plan_hash, pending=report.pending, names=report.pending_names[:PLAN_NAMES_KEPT]),
             "migrations": report.migrations[-MIGRATIONS_KEPT:],
+            "seeds": report.seeds[:MIGRATIONS_KEPT],
         }
     if report.backup is not None and report.backup.verified:
         changes["backup"] = report.backup

@@ -1,6 +1,7 @@
 """The whole way from files to findings. Needs no database, and imports the parser only when there is something to parse."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from dbmigration.errors import Permanent
@@ -21,7 +22,7 @@ from dbmigration.migrations.statements import Kind as StatementKind
 
 
 def check(files: MigrationSet, pending: Sequence[MigrationFile], *, catalog: Catalog | None = None) -> tuple[Finding, ...]:
-    """What is dangerous or wrong in the `pending` files of the set and in their rollback and verify scripts, by file and line.
+    """What is dangerous or wrong in the `pending` files and seeds of the set and in their rollback and verify scripts, by file and line.
 
     Earlier files are read to know what they made; without `catalog`, whatever no file makes and nothing contradicts is taken to be there.
     With it (the database as it is before the pending files) sizes move severities, and what neither has is an error.
@@ -30,10 +31,13 @@ def check(files: MigrationSet, pending: Sequence[MigrationFile], *, catalog: Cat
     if not linted:
         return ()
     run = _Run(files, linted, catalog)
-    last = max(index for index, file in enumerate(files.files) if file.name in linted)
+    last = max((index for index, file in enumerate(files.files) if file.name in linted), default=-1)
     for index, file in enumerate(files.files):
         # Later files are read on: they may validate a constraint, or index a foreign key, of a pending one.
         run.file(file, replayed_only=index > last)
+    for seed in files.seeds:
+        if seed.name in linted:
+            run.seed(seed)
     run.end()
     return run.policy.findings()
 
@@ -50,9 +54,14 @@ def check_folder(directory: Path, names: Sequence[str] = ()) -> tuple[Finding, .
         place = error.place
         return (Finding(INVALID_SET.name, Severity.ERROR, place.file or directory.name, place.line, error.message),)
     if not names:
-        return check(files, files.files)
-    owners = {name: file for file in files.files for name in _names_of(file)}
-    return check(files, tuple({owners[name].name: owners[name] for name in names}.values()))
+        found = check(files, (*files.files, *files.seeds))
+    else:
+        owners = {name: file for file in (*files.files, *files.seeds) for name in _names_of(file)}
+        found = check(files, tuple({owners[name].name: owners[name] for name in names}.values()))
+    if not files.config.seeds:
+        return found
+    elsewhere = {seed.name: f"{files.config.seeds}/{seed.name}" for seed in files.seeds if seed.path.parent != directory}
+    return tuple(replace(finding, file=elsewhere.get(finding.file, finding.file)) for finding in found)
 
 
 def _names_of(file: MigrationFile) -> tuple[str, ...]:
@@ -63,7 +72,9 @@ class _Run:
     """One check on its way through the set."""
 
     def __init__(self, files: MigrationSet, linted: set[str], catalog: Catalog | None) -> None:
-        self.policy = Policy(files.config.lint, [name for file in files.files if file.name in linted for name in _names_of(file)])
+        self.policy = Policy(
+            files.config.lint, [name for file in (*files.files, *files.seeds) if file.name in linted for name in _names_of(file)]
+        )
         self._files = {file.name: file for file in files.files}
         self._linted = linted
         self._catalog = catalog
@@ -81,6 +92,11 @@ class _Run:
             self._lint(read_script_file(file.rollback, Role.ROLLBACK), file, self._model.fork())
         if file.verify is not None:
             self._lint(read_script_file(file.verify, Role.VERIFY), file, self._model.fork())
+
+    def seed(self, seed: MigrationFile) -> None:
+        """It runs when all migrations are in."""
+        script = read_script(seed.path, Role.SEED, transaction=True, size=seed.size)
+        self._lint(script, seed, self._model.fork())
 
     def end(self) -> None:
         for rule in rules_of(Kind.SET):

@@ -286,12 +286,16 @@ class Update(Operation):
 
 @dataclass(frozen=True, slots=True)
 class Insert(Operation):
-    """INSERT or COPY. `rows`: how many statements of this kind on this table followed each other; `from_query`: INSERT … SELECT."""
+    """INSERT or COPY. `rows`: how many statements of this kind on this table followed each other; `from_query`: INSERT … SELECT.
+
+    `guarded`: with ON CONFLICT, or from a query with a WHERE; False where nobody looked.
+    """
 
     table: Relation
     from_query: bool = False
     copy: bool = False
     rows: int = 1
+    guarded: bool = False
 
 
 @dataclass(frozen=True, slots=True)

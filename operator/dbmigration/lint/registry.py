@@ -38,6 +38,7 @@ RULES: Final[tuple[Rule, ...]] = (
     objects.unknown_object,
     objects.already_exists,
     idempotence.not_idempotent,
+    idempotence.seed_not_repeatable,
     INVALID_IGNORE,
     UNUSED_IGNORE,
     # transactions

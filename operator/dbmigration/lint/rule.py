@@ -53,7 +53,7 @@ class Kind(Enum):
     """Found where files and comments are read, not by a function of its own."""
 
 
-ALL_ROLES: Final = (Role.MIGRATION, Role.ROLLBACK, Role.VERIFY)
+ALL_ROLES: Final = (Role.MIGRATION, Role.ROLLBACK, Role.VERIFY, Role.SEED)
 NO_VERIFY: Final = (Role.MIGRATION, Role.ROLLBACK)
 
 

@@ -40,7 +40,7 @@ def parse_config(data: bytes) -> SetConfig:
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
         place = Place(CONFIG_NAME, _error_line(str(exc)))
         raise Permanent(Reason.SOURCE_INVALID, f"is not TOML: {exc}", place=place) from exc
-    _refuse_unknown(document, ("layout", "environments", "history", "lint", "drift"), "")
+    _refuse_unknown(document, ("layout", "environments", "history", "lint", "drift", "seeds"), "")
     return SetConfig(
         history=_history(document),
         environments=_environments(document),
@@ -48,6 +48,7 @@ def parse_config(data: bytes) -> SetConfig:
         lint_fail_on=_lint_fail_on(document),
         drift=_drift(document),
         layout=_layout(document),
+        seeds=_seeds(document),
     )
 
 
@@ -132,6 +133,16 @@ def _drift(document: dict[str, Any]) -> DriftChoice:
     if not isinstance(ignore, list) or not all(isinstance(pattern, str) and pattern for pattern in ignore):
         _fail('drift.ignore must be a list of patterns, such as ["audit.*", "table public.events_p*"]')
     return DriftChoice(policy, tuple(ignore))
+
+
+def _seeds(document: dict[str, Any]) -> str | None:
+    table = document.get("seeds")
+    if table is None:
+        return None
+    if not isinstance(table, dict) or not isinstance(table.get("directory"), str) or not table["directory"]:
+        _fail('seeds must be a table: [seeds] with directory = "../seeds"')
+    _refuse_unknown(table, ("directory",), "seeds.")
+    return str(table["directory"])
 
 
 def _identifier(value: object, key: str) -> str:

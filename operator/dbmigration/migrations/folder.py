@@ -32,16 +32,20 @@ class _Body:
     down: "Half | None" = None
 
 
-def read_set(directory: Path, layout: Layout | None = None) -> MigrationSet:
+def read_set(directory: Path, layout: Layout | None = None, *, seeds_beside: bool = True) -> MigrationSet:
     """The folder's migrations in order of their numbers. Each file is read once, a block at a time.
 
-    `layout` None: what dbmigration.toml says, else our own. Ignores dotfiles (kubelet's `..data`), directories and names that do not end
-    in .sql. Raises Permanent with file and line where there is one: SOURCE_INVALID (a misnamed or unreadable .sql, a script without its
-    migration, not UTF-8, a bad header, a bad dbmigration.toml), DUPLICATE_NUMBER, DEPENDENCY_MISSING, UNKNOWN_ENVIRONMENT; Transient
-    SOURCE_MISSING when there is no such folder.
+    `layout` None: what dbmigration.toml says, else our own. `seeds_beside` False: seeds are among the migrations only, wherever
+    dbmigration.toml says that they are kept (a ConfigMap is one folder). Ignores dotfiles (kubelet's `..data`), directories and names
+    that do not end in .sql. Raises Permanent with file and line where there is one: SOURCE_INVALID (a misnamed or unreadable .sql, a
+    script without its migration, not UTF-8, a bad header, a bad dbmigration.toml), DUPLICATE_NUMBER, DEPENDENCY_MISSING,
+    UNKNOWN_ENVIRONMENT; Transient SOURCE_MISSING when there is no such folder.
     """
     names = _list_names(directory)
     config = read_config(directory) if digest.CONFIG_NAME in names else SetConfig()
+    seed_names = [name for name in names if name.startswith("seed-")]
+    if seed_names:
+        names = [name for name in names if not name.startswith("seed-")]
     if layout is not None and layout is not config.layout:
         config = replace(config, layout=layout)
     layout = config.layout
@@ -83,7 +87,16 @@ def read_set(directory: Path, layout: Layout | None = None) -> MigrationSet:
             )
         )
     hashes = {name: body.raw_sha256 for name, body in bodies.items()}
-    return MigrationSet(directory, tuple(files), config, digest.digest_hashes(hashes))
+    seeds: tuple[MigrationFile, ...] = ()
+    if seed_names or config.seeds:
+        from dbmigration.migrations.seeds import NUMBER, read_seeds  # most sets have none
+
+        def resolve(header: Header, name: str) -> Header:
+            return _resolve_dependencies(header, name, NUMBER, names_by_number)
+
+        seeds, seed_hashes = read_seeds(directory, seed_names, config, resolve, beside=seeds_beside)
+        hashes |= seed_hashes
+    return MigrationSet(directory, tuple(files), config, digest.digest_hashes(hashes), seeds)
 
 
 def _list_names(directory: Path) -> list[str]:

@@ -127,7 +127,8 @@ class DriftChoice:
 class SetConfig:
     """What dbmigration.toml beside the files says. `history` None: the file does not name one. `lint`: a later choice wins.
 
-    `lint_fail_on`: "error", "warning", "never" or "off", what a run does about findings; None: the file does not say.
+    `lint_fail_on`: "error", "warning", "never" or "off", what a run does about findings; None: the file does not say. `seeds`: the
+    folder with the seeds, from this one, like "../seeds".
     """
 
     history: HistoryTable | None = None
@@ -135,17 +136,22 @@ class SetConfig:
     lint: tuple[LintChoice, ...] = ()
     lint_fail_on: str | None = None
     drift: DriftChoice = DriftChoice()
+    seeds: str | None = None
     layout: Layout = Layout.NUMBERED
 
 
 @dataclass(frozen=True, slots=True)
 class MigrationSet:
-    """A folder, read. `files` are in order of their numbers; `digest` covers the raw bytes of everything that counts in the folder."""
+    """A folder, read. `files` are in order of their numbers; `digest` covers the raw bytes of everything that counts in the folder.
+
+    `seeds` (see `migrations.seeds`) have no number of their own and come after all of them.
+    """
 
     directory: Path
     files: tuple[MigrationFile, ...]
     config: SetConfig
     digest: str
+    seeds: tuple[MigrationFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,12 +171,14 @@ class History:
     `rolled_back` maps a file's name to the checksum that a person rolled back; `partial` maps the name of an unfinished non-transactional
     file to (statements done, checksum of the file then); `finished` maps it to the hash of each statement that is done, in order
     (`progress.StatementHash`): with these an edit of the unfinished part is allowed, without them none is.
+    `seeds`: by name, when each ran last and with which checksum.
     """
 
     applied: tuple[AppliedMigration, ...] = ()
     rolled_back: Mapping[str, str] = field(default_factory=dict)
     partial: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     finished: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    seeds: Mapping[str, AppliedMigration] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,12 +206,21 @@ class PlannedMigration:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is and what would be done, in order. `hash` covers names and checksums of the pending files and the environment."""
+    """What is and what would be done, in order. `hash` covers names and checksums of the pending files and the environment.
+
+    `seeds` come after all migrations.
+    """
 
     migrations: tuple[PlannedMigration, ...]
     environment: str | None
     hash: str
     notes: tuple[str, ...] = ()
+    seeds: tuple[PlannedMigration, ...] = ()
+
+    @property
+    def pending_seeds(self) -> tuple[MigrationFile, ...]:
+        """The seeds that a run would run, in order, after the pending files."""
+        return tuple(s.file for s in self.seeds if s.state is State.PENDING and s.file is not None and not s.beyond_target)
 
     @property
     def pending(self) -> tuple[MigrationFile, ...]:

@@ -79,8 +79,13 @@ def survey(
     missing = [row for row in history.applied if row.name not in known]
     planned += [_missing(row, files.config.layout) for row in missing]
     planned.sort(key=lambda migration: migration.number)
-    plan = Plan(tuple(planned), environment, "", ())
-    plan = Plan(plan.migrations, environment, _plan_hash(plan), _notes(files, plan, history))
+    seeds: tuple[PlannedMigration, ...] = ()
+    if files.seeds:
+        from dbmigration.migrations.seeds import plan_seeds
+
+        seeds = plan_seeds(files, history, planned, environment)
+    plan = Plan(tuple(planned), environment, "", (), seeds)
+    plan = Plan(plan.migrations, environment, _plan_hash(plan), _notes(files, plan, history), seeds)
 
     compare = finished_unchanged or _read_and_compare
     findings = (
@@ -145,7 +150,7 @@ def _target_number(files: MigrationSet, target: str | None) -> int | None:
 def _plan_hash(plan: Plan) -> str:
     """SHA-256, hex, over the environment and the pending files' names and checksums."""
     total = hashlib.sha256(f"{plan.environment or ''}\n".encode())
-    for file in plan.pending:
+    for file in (*plan.pending, *plan.pending_seeds):
         total.update(f"{file.name}\0{file.checksum}\n".encode())
     return total.hexdigest()
 
@@ -177,7 +182,7 @@ def _unknown_environment(files: MigrationSet, environment: str | None) -> Perman
 def _environment_required(files: MigrationSet, environment: str | None) -> Permanent | None:
     if environment is not None:
         return None
-    bound = [file for file in files.files if file.header.environments]
+    bound = [file for file in (*files.files, *files.seeds) if file.header.environments]
     if not bound:
         return None
     known = ", ".join(files.config.environments)

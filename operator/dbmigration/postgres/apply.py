@@ -8,17 +8,17 @@ from enum import StrEnum
 from dbmigration.api.reasons import Reason
 from dbmigration.errors import DbmigrationError, Permanent, Place, Transient
 from dbmigration.migrations.model import HistoryTable, MigrationFile
-from dbmigration.postgres import lock
+from dbmigration.postgres import lock, record
 from dbmigration.postgres.blockers import blockers
 from dbmigration.postgres.errors import RETRIED
 from dbmigration.postgres.progress import FileProgress, OnProgress, Ticker
-from dbmigration.postgres.reading import source_of
+from dbmigration.postgres.reading import Source, source_of
 from dbmigration.postgres.session import Session
 from dbmigration.postgres.settings import Execution
 from dbmigration.postgres.transactional import Ran, Task, apply_in_transaction, rollback_in_transaction
 from dbmigration.postgres.verify import verify_source
 
-__all__ = ["FileApplied", "FileProgress", "RolledBackBy", "apply_file", "read_ahead", "rollback_file"]
+__all__ = ["FileApplied", "FileProgress", "RolledBackBy", "apply_file", "apply_seed", "read_ahead", "rollback_file", "seed_source"]
 
 _GROWTH = 1.25
 _GROWS_TO = 5
@@ -83,6 +83,40 @@ def apply_file(
         return apply_stepwise(task, lock_timeout_ms=lock_timeout_ms, attempt=attempt)
 
     return _run(task, execution, once)
+
+
+def apply_seed(
+    session: Session,
+    file: MigrationFile,
+    *,
+    table: HistoryTable,
+    execution: Execution,
+    run_id: str,
+    on_progress: OnProgress,
+) -> FileApplied:
+    """Run a seed and record when and with which text, in one transaction. The parameters are those of `apply_file`.
+
+    Raises Permanent SEED_FAILED, META_COMMAND, SOURCE_INVALID, and the Transient errors of `apply_file`.
+    """
+    source = seed_source(session, file)
+    ticker = Ticker(on_progress, file.name, source.shape.statements, file.size)
+    task = Task(session, file, source, None, table, run_id, ticker, record.seeded)
+    try:
+        return _run(task, execution, lambda attempt, ms: apply_in_transaction(task, lock_timeout_ms=ms, attempt=attempt))
+    except Permanent as error:
+        if error.reason is Reason.SQL_FAILED:
+            error.reason = Reason.SEED_FAILED
+        raise
+
+
+def seed_source(session: Session, file: MigrationFile) -> Source:
+    """Split a seed to its end. Raises Permanent META_COMMAND and SOURCE_INVALID, Transient SOURCE_CHANGING."""
+    source = source_of(session, file, transaction=True)
+    if not source.shape.transactional:
+        raise Permanent(
+            Reason.SOURCE_INVALID, f"a seed runs in one transaction, and this cannot: {source.shape.why}", place=Place(file.name)
+        )
+    return source
 
 
 def rollback_file(

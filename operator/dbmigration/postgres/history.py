@@ -61,6 +61,8 @@ def read_history(session: Session, table: HistoryTable) -> History:
             f"""SELECT 'hash', migration_name, hash, statement::bigint, NULL::timestamptz, NULL::bigint
             FROM {SCHEMA}.progress WHERE state = 'done'"""
         )
+        if found.layout >= schema.SEEDS_SINCE:
+            parts.append(f"SELECT 'seed', name, checksum, duration_ms, ran_at, NULL::bigint FROM {SCHEMA}.seed")
         # A file is rolled back when the last that happened to it is that a person took it back.
         parts.append(
             f"""SELECT 'rolled_back', migration_name, detail->>'checksum', NULL::bigint, NULL::timestamptz, NULL::bigint
@@ -73,9 +75,12 @@ def read_history(session: Session, table: HistoryTable) -> History:
     applied: dict[str, AppliedMigration] = {}  # a table made by hand may hold a name twice: the first row is the one that was meant
     partial: dict[str, tuple[int, str]] = {}
     hashes: dict[str, list[str]] = {}
+    seeds: dict[str, AppliedMigration] = {}
     for what, name, text, number, at, _ in rows:
         if what == "applied":
             applied.setdefault(name, AppliedMigration(name, at, text, number))
+        elif what == "seed":
+            seeds[name] = AppliedMigration(name, at, text, number)
         elif name is not None and not name.startswith(ROLLBACK_PREFIX):
             if what == "progress":
                 partial[name] = (number, text)
@@ -86,6 +91,7 @@ def read_history(session: Session, table: HistoryTable) -> History:
         rolled_back={name: text or "" for what, name, text, *_ in rows if what == "rolled_back"},
         partial=partial,
         finished={name: tuple(texts) for name, texts in hashes.items()},
+        seeds=seeds,
     )
 
 

@@ -53,6 +53,21 @@ def applied(
     )
 
 
+def seeded(
+    table: HistoryTable, file: MigrationFile, *, actor: str, run_id: str, duration_ms: str, detail: Mapping[str, object]
+) -> tuple[str, str]:
+    """What `applied` is for a migration: the seed's row, whose duration comes back, and the event. The history table has none of it."""
+    del table
+    return (
+        f"""INSERT INTO {SCHEMA}.seed (name, algorithm, checksum, duration_ms)
+        VALUES ({literal(file.name)}, {literal(CHECKSUM_ALGORITHM)}, {literal(file.checksum)}, {duration_ms})
+        ON CONFLICT (name) DO UPDATE SET algorithm = EXCLUDED.algorithm, checksum = EXCLUDED.checksum,
+            duration_ms = EXCLUDED.duration_ms, ran_at = EXCLUDED.ran_at
+        RETURNING duration_ms""",
+        event("seeded", file, actor=actor, run_id=run_id, detail=detail),
+    )
+
+
 def event(kind: str, file: MigrationFile, *, actor: str, run_id: str, detail: Mapping[str, object]) -> str:
     """An event; the file's checksum goes into its detail."""
     found = json.dumps({"checksum": file.checksum, "algorithm": CHECKSUM_ALGORITHM, **detail})

@@ -7,7 +7,7 @@ from dbmigration.postgres.quote import literal, qualified
 
 SCHEMA = "dbmigration"
 
-LAYOUT = 2
+LAYOUT = 3
 """Raised with every change of the tables below; `meta` says which one a database has."""
 
 CREATE_SCHEMA = f"CREATE SCHEMA {SCHEMA}"
@@ -21,6 +21,15 @@ CREATE_SNAPSHOT = f"""CREATE TABLE {SCHEMA}.snapshot (
         history_key text NOT NULL,
         fingerprint text,
         content jsonb NOT NULL
+    )"""
+
+# What each seed was when it ran last.
+CREATE_SEED = f"""CREATE TABLE {SCHEMA}.seed (
+        name text PRIMARY KEY,
+        algorithm text NOT NULL,
+        checksum text NOT NULL,
+        duration_ms bigint,
+        ran_at timestamptz NOT NULL DEFAULT clock_timestamp()
     )"""
 
 CREATE_TABLES: tuple[str, ...] = (
@@ -58,11 +67,14 @@ CREATE_TABLES: tuple[str, ...] = (
         PRIMARY KEY (migration_name, statement)
     )""",
     CREATE_SNAPSHOT,
+    CREATE_SEED,
     f"INSERT INTO {SCHEMA}.meta (key, value) VALUES ('layout', '{LAYOUT}')",
 )
 
-UPGRADES: Mapping[int, tuple[str, ...]] = {2: (CREATE_SNAPSHOT,)}
+UPGRADES: Mapping[int, tuple[str, ...]] = {2: (CREATE_SNAPSHOT,), 3: (CREATE_SEED,)}
 """What each layout brought that the one before it had not."""
+
+SEEDS_SINCE = 3
 
 HISTORY_COLUMNS = ("id", "migration_name", "applied_at")
 

@@ -1,5 +1,6 @@
 """One file in one transaction, together with what the history says of it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from psycopg.pq.abc import PGresult
@@ -24,7 +25,10 @@ _STILL_DEPENDED_UPON = "2BP01"
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What is to be run: the body `source` of `file` (its own text, or its rollback script) and maybe a verify script."""
+    """What is to be run: the body `source` of `file` (its own text, or its rollback script) and maybe a verify script.
+
+    `recorded` makes the statements that write down that the file was applied.
+    """
 
     session: Session
     file: MigrationFile
@@ -33,6 +37,7 @@ class Task:
     table: HistoryTable
     run_id: str
     ticker: Ticker
+    recorded: Callable[..., tuple[str, ...]] = record.applied
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +70,7 @@ def apply_in_transaction(task: Task, *, lock_timeout_ms: int, attempt: int) -> R
         sender.flush()
         history.prepare(session, task.table)
     sender.say(
-        *record.applied(
+        *task.recorded(
             task.table,
             task.file,
             actor=session.actor,

@@ -41,6 +41,7 @@ class Words:
 
 
 APPLYING = Words(Step.APPLY, "applying", "applied", verifies=True)
+SEEDING = Words(Step.SEED, "running seed", "ran seed")
 ROLLING_BACK = Words(Step.ROLLBACK, "rolling back", "rolled back")
 
 
@@ -105,18 +106,21 @@ class Engine:
             history = read_history(session, table)
             plan = self._plan(files, history, result)
             with self._truth(session, files).kept(history, result, self._say_drift):
-                if not plan.pending:
+                pending = (*plan.pending, *plan.pending_seeds)
+                if not pending:
                     result.backup_reason = Reason.NOTHING_PENDING
                     self._say(Step.PLAN, "nothing is pending", finished=True)
                     return
                 _read_to_the_end(session, plan)
-                names = ", ".join(file.name for file in plan.pending)
-                self._say(Step.PLAN, f"{len(plan.pending)} pending: {names}", total=len(plan.pending), finished=True)
+                names = ", ".join(file.name for file in pending)
+                self._say(Step.PLAN, f"{len(pending)} pending: {names}", total=len(pending), finished=True)
                 self._lint(session, table, files, plan, result)
                 self._back_up(session, result)
-                from dbmigration.postgres.apply import apply_file
+                from dbmigration.postgres.apply import apply_file, apply_seed
 
                 self._each(session, table, plan.pending, apply_file, APPLYING, result, result.applied)
+                if plan.pending_seeds:
+                    self._each(session, table, plan.pending_seeds, apply_seed, SEEDING, result, result.seeded)
 
     def _rollback(self, result: RunResult, choose: Choose, agree: Agree) -> None:
         files = read_source(self.options)
@@ -339,10 +343,12 @@ class Engine:
 
 def _read_to_the_end(session: Session, plan: Plan) -> None:
     """Split every pending file before anything is done: what cannot be read must not be found after the first file ran."""
-    from dbmigration.postgres.apply import read_ahead
+    from dbmigration.postgres.apply import read_ahead, seed_source
 
     for file in plan.pending:
         read_ahead(session, file)
+    for seed in plan.pending_seeds:
+        seed_source(session, seed)
 
 
 def _standing(at: "FileProgress") -> str:

@@ -54,11 +54,11 @@ def lint_pending(
     Raises Permanent LINT_FAILED by policy, SPEC_INVALID for a rule in `lint_ignore` that does not exist, and what `Session.query` raises.
     """
     policy = policy_of(options, files)
-    if policy is LintPolicy.OFF or not plan.pending or not _has_tables(session, table):
+    if policy is LintPolicy.OFF or not (plan.pending or plan.pending_seeds) or not _has_tables(session, table):
         return
     result.findings = _findings(session, files, plan, options.lint_ignore)
     _tell(result.findings, say)
-    run_now = {script.name for file in plan.pending for script in (file, file.verify) if script is not None}
+    run_now = {script.name for file in (*plan.pending, *plan.pending_seeds) for script in (file, file.verify) if script is not None}
     _refuse([finding for finding in result.findings if finding.file in run_now or finding.file == CONFIG_NAME], policy)
 
 
@@ -83,7 +83,7 @@ def _findings(session: Session, files: MigrationSet, plan: Plan, ignore: tuple[s
         files=tuple(file for file in files.files if file.name not in skipped),
         config=replace(files.config, lint=(*files.config.lint, *choices)),
     )
-    return check(here, plan.pending, catalog=read_catalog(session))
+    return check(here, (*plan.pending, *plan.pending_seeds), catalog=read_catalog(session))
 
 
 def _tell(findings: "tuple[Finding, ...]", say: Callable[[str], None]) -> None:

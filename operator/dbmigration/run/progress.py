@@ -15,6 +15,7 @@ class Step(StrEnum):
     LINT = "lint"
     BACKUP = "backup"
     APPLY = "apply"
+    SEED = "seed"
     ROLLBACK = "rollback"
     VERIFY = "verify"
 

@@ -44,6 +44,7 @@ def build_report(result: RunResult, *, environment: str | None) -> api.Report:
         pending=len(result.pending()),
         skipped=sum(line.state is State.SKIPPED for line in migrations),
         applied_now=tuple(done.name for done in result.applied),
+        seeded_now=tuple(done.name for done in result.seeded),
         rolled_back_now=tuple(done.name for done in result.rolled_back),
         losses=tuple(_clip(str(loss), DRIFT_LINE_LIMIT) for loss in result.rollback.losses[:LOSS_LINES]) if result.rollback else (),
         pending_names=result.pending(),
@@ -56,6 +57,7 @@ def build_report(result: RunResult, *, environment: str | None) -> api.Report:
         lint=tuple(_clip(str(finding), DRIFT_LINE_LIMIT) for finding in sorted(result.findings, key=lambda f: -f.severity)[:LINT_LINES]),
         lint_count=len(result.findings),
         migrations=tuple(_migration(line, error) for line in migrations),
+        seeds=tuple(_migration(line, error) for line in result.seeds()),
     )
 
 
@@ -85,9 +87,17 @@ def _success(result: RunResult) -> str:
     at = f"the database is at version {version}" if version else "no migration is applied"
     if result.plan is None:
         return f"backed up: {result.backup.uri}" if result.backup else "done"
-    for verb, files in (("applied", result.applied), ("rolled back", result.rolled_back)):
-        if files:
-            return f"{verb} {f'{len(files)} migrations' if len(files) > 1 else files[0].name}; {at}"
+    done = [
+        f"{verb} {f'{len(files)} {what}' if len(files) > 1 else files[0].name}"
+        for verb, files, what in (
+            ("applied", result.applied, "migrations"),
+            ("ran", result.seeded, "seeds"),
+            ("rolled back", result.rolled_back, "migrations"),
+        )
+        if files
+    ]
+    if done:
+        return f"{', '.join(done)}; {at}"
     if result.rollback is not None:
         return f"rolled back as asked: {at}"
     return f"nothing to do: {at}"

@@ -37,8 +37,7 @@ class RunResult:
     `plan` is the plan before anything ran; `migrations()` is the state after it. `executed_sql`: a migration's own SQL was begun;
     `working_on` names the file whose SQL was begun and not finished, `verified_again` the one whose verify script was run on request.
     `backup_reason` says why there is a backup, or why there is none. `drift`: where the schema was not what migrations had made, before
-    anything ran; `drift_note` says why it was not compared.
-    `findings`: what lint has to say of the pending files, by file and line.
+    anything ran; `drift_note` says why it was not compared. `findings`: what lint has to say of the pending files, by file and line.
     `rollback`: what a rollback was to undo, None for any other work.
     """
 
@@ -50,6 +49,7 @@ class RunResult:
     plan: Plan | None = None
     applied: list[Done] = field(default_factory=list)
     rolled_back: list[Done] = field(default_factory=list)
+    seeded: list[Done] = field(default_factory=list)
     executed_sql: bool = False
     working_on: str | None = None
     verified_again: str | None = None
@@ -57,8 +57,8 @@ class RunResult:
     backup_reason: Reason | None = None
     drift: "tuple[Drift, ...]" = ()
     drift_note: str | None = None
-    rollback: "RollbackPlan | None" = None
     findings: "tuple[Finding, ...]" = ()
+    rollback: "RollbackPlan | None" = None
 
     @property
     def succeeded(self) -> bool:
@@ -82,12 +82,16 @@ class RunResult:
             return ()
         return tuple(self._after(line) for line in self.plan.migrations)
 
+    def seeds(self) -> tuple[PlannedMigration, ...]:
+        """The seeds as they stand after the run."""
+        return tuple(self._after(line) for line in self.plan.seeds) if self.plan is not None else ()
+
     def pending(self) -> tuple[str, ...]:
-        """Names of the files that are still to be applied, a failed one included. What was rolled back stays out."""
+        """Names of the files and seeds that are still to be applied, a failed one included. What was rolled back stays out."""
         if self.plan is None:
             return ()
-        gone = {done.name for done in self.applied}
-        return tuple(file.name for file in self.plan.pending if file.name not in gone)
+        gone = {done.name for done in (*self.applied, *self.seeded)}
+        return tuple(file.name for file in (*self.plan.pending, *self.plan.pending_seeds) if file.name not in gone)
 
     def version(self) -> str | None:
         """The digits of the newest applied file, as written in its name."""
@@ -95,7 +99,7 @@ class RunResult:
         return max(applied, key=lambda line: line.number).version if applied else None
 
     def _after(self, line: PlannedMigration) -> PlannedMigration:
-        for done, state in ((self.applied, State.APPLIED), (self.rolled_back, State.ROLLED_BACK)):
+        for done, state in ((self.applied, State.APPLIED), (self.seeded, State.APPLIED), (self.rolled_back, State.ROLLED_BACK)):
             for each in done:
                 if each.name == line.name:
                     return _changed(line, state, each)

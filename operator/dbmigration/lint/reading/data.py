@@ -77,7 +77,8 @@ def insert(stmt: Any) -> Iterator[Operation]:
     """Seldom: scripts' INSERTs are read by their first words. This is for those in WITH, in rules, and for INSERT … SELECT."""
     yield from _changes_in_with(stmt)
     yield from basics.tables_read(stmt)
-    yield Insert(max(stmt.relation.location, 0), basics.relation(stmt.relation), from_query=_reads_tables(stmt))
+    guarded = stmt.HasField("on_conflict_clause") or stmt.select_stmt.select_stmt.HasField("where_clause")
+    yield Insert(max(stmt.relation.location, 0), basics.relation(stmt.relation), from_query=_reads_tables(stmt), guarded=guarded)
 
 
 def copy(stmt: Any) -> Iterator[Operation]:

@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from dbmigration.lint import operations as op
 from dbmigration.lint.context import Context
 from dbmigration.lint.finding import Severity
+from dbmigration.lint.names import Relation
 from dbmigration.lint.operations import Object, Operation
-from dbmigration.lint.rule import NO_VERIFY, Hit, operation_rule
+from dbmigration.lint.rule import NO_VERIFY, Hit, ScriptView, operation_rule, script_rule
+from dbmigration.lint.script import Role
 
 _IF_NOT_EXISTS = (Object.SCHEMA, Object.EXTENSION, Object.SEQUENCE, Object.MATERIALIZED_VIEW)
 _OR_REPLACE = (Object.VIEW, Object.FUNCTION)
@@ -32,6 +34,29 @@ def not_idempotent(operation: Operation, c: Context) -> Iterator[Hit]:
             f"this file runs without a transaction: when it fails half-way, a second run by hand fails at this {what}: {remedy}",
             severity=Severity.WARNING,
         )
+
+
+@script_rule(Severity.ERROR, "A seed that fails or adds the same rows again when it runs a second time", roles=(Role.SEED,))
+def seed_not_repeatable(view: ScriptView) -> Iterator[Hit]:
+    emptied = set[Relation]()
+    own = set[Relation]()
+    for statement in view.script.statements:
+        for operation in statement.operations:
+            match operation:
+                case op.CreateTable(table=table, temporary=True):
+                    own.add(table)
+                case op.Truncate(table=table) | op.Delete(table=table):
+                    emptied.add(table)
+                case op.Insert(at=at, table=table, guarded=False, copy=copy) if table not in emptied | own:
+                    what = "COPY" if copy else "INSERT"
+                    remedy = (
+                        "delete the rows before, or copy into a temporary table" if copy else "add ON CONFLICT … DO UPDATE or DO NOTHING"
+                    )
+                    yield Hit(f"{what} into {table} runs again with every change of this file: {remedy}", line=statement.line_at(at))
+                case _:
+                    what, remedy = _repeated(operation)
+                    if what:
+                        yield Hit(f"{what} fails when this file runs again: {remedy}", line=statement.line_at(operation.at))
 
 
 def _repeated(operation: Operation) -> tuple[str, str]:
