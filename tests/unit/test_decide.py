@@ -55,6 +55,7 @@ def ready(decision: Decision) -> tuple[str, str, str]:
     return found.status, found.reason, "".join(work)
 
 
+UNDER_WAY = decide(seen(status=status(run()), jobs=(job(),)), NOW).status
 RECONCILING, STALLED, NEITHER = "Reconciling", "Stalled", ""
 
 TABLE = [
@@ -106,6 +107,13 @@ TABLE = [
         "run_finished",
         ("False", "RunnerLost", RECONCILING),
     ),
+    # What a look found is stored, whatever the run does.
+    (
+        "look over, run under way",
+        seen(status=UNDER_WAY, jobs=(job(),), looks=(ended(report(), name="look-1", look=True),)),
+        "look_finished",
+        ("False", "Running", RECONCILING),
+    ),
     # A pod that cannot start is replaced when what it waits for has changed.
     (
         "unstarted, target changed",
@@ -125,6 +133,44 @@ TABLE = [
         seen(status=status(run()), jobs=(job(pod=WAITING_POD),)),
         "run_active",
         ("False", "Running", RECONCILING),
+    ),
+    (
+        "got its node a moment ago, target changed",
+        seen(
+            spec=OTHER_TARGET,
+            status=status(run()),
+            jobs=(job(pod=PodSeen(PodState.WAITING, scheduled_at=NOW - timedelta(seconds=3))),),
+        ),
+        "run_active",
+        ("False", "Running", RECONCILING),
+    ),
+    (
+        "got its node long ago, target changed",
+        seen(
+            spec=OTHER_TARGET,
+            status=status(run()),
+            jobs=(job(pod=PodSeen(PodState.WAITING, scheduled_at=NOW - timedelta(seconds=10))),),
+        ),
+        "run_unstarted_outdated",
+        None,
+    ),
+    (
+        "got its node a moment ago and is stuck, target changed",
+        seen(
+            spec=OTHER_TARGET,
+            status=status(run()),
+            jobs=(
+                job(
+                    pod=PodSeen(
+                        PodState.WAITING,
+                        blocked=Blocked(Reason.IMAGE_PULL_FAILED, "ErrImagePull"),
+                        scheduled_at=NOW - timedelta(seconds=3),
+                    )
+                ),
+            ),
+        ),
+        "run_unstarted_outdated",
+        None,
     ),
     # A running Job comes before whatever the spec says now.
     ("running", seen(status=status(run()), jobs=(job(),)), "run_active", ("False", "Running", RECONCILING)),
@@ -592,3 +638,11 @@ def test_hashes_do_not_change_when_a_default_is_written_out() -> None:
 )
 def test_only_what_matters_for_a_result_makes_a_new_run(changed: Spec, new_key: bool) -> None:
     assert (key_of(changed) != key_of()) is new_key
+
+
+def test_a_pod_that_may_have_started_is_looked_at_again_as_soon_as_that_is_known() -> None:
+    young = job(pod=PodSeen(PodState.WAITING, scheduled_at=NOW - timedelta(seconds=3)))
+    observed = seen(spec=OTHER_TARGET, status=status(run()), jobs=(young,))
+    decision = decide(observed, NOW)
+    assert (decision.remove_jobs, decision.again_after) == ((), timedelta(seconds=7))
+    assert decide(observed, NOW + timedelta(seconds=7)).rule == "run_unstarted_outdated"

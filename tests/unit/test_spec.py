@@ -47,6 +47,20 @@ def test_defaults_are_the_careful_ones() -> None:
         {"database": {"secretRef": {"name": "a"}, "tls": {"caRef": {"secret": {"name": "a"}, "configMap": {"name": "b"}}}}},
         {"database": {"secretRef": {"name": "a"}, "tls": {"mode": "maybe"}}},
         {"job": {"activeDeadlineSeconds": 0}},
+        {"lint": {"failOn": "note"}},
+        {"lint": {"ignore": ["Drop Table"]}},
+        {"driftCheck": {}},
+        {"driftCheck": {"policy": "refuse"}},
+        {"driftCheck": {"policy": "Refuse", "timeZone": "Europe/Rome"}},
+        {"driftCheck": {"schedule": "0 6 * * *", "timeZone": "Europe/Roma"}},
+        {"driftCheck": {"schedule": "@daily"}},
+        {"driftCheck": {"schedule": "0 6 * *"}},
+        {"driftCheck": {"schedule": "60 6 * * *"}},
+        {"driftCheck": {"schedule": "0 24 * * *"}},
+        {"driftCheck": {"schedule": "*/0 * * * *"}},
+        {"driftCheck": {"schedule": "30-10 * * * *"}},
+        {"driftCheck": {"schedule": "0 0 30 2 *"}},
+        {"driftCheck": {"schedule": "0 0 * FOO *"}},
         {"window": {"schedule": "0 2 * * 6"}},
     ],
 )
@@ -60,6 +74,13 @@ def test_what_makes_no_sense_is_refused(changes: dict[str, Any]) -> None:
 )
 def test_durations(text: str, value: int) -> None:
     assert milliseconds(text) == value
+
+
+@pytest.mark.parametrize("text", ["* * * * *", "*/5 0-6,22 1,15 JAN-mar mon-FRI", "0 06 * * 7", "0  6  *  *  *", "59 23 31 12 0"])
+def test_schedules_of_cron_are_taken(text: str) -> None:
+    check = spec(driftCheck={"schedule": text, "timeZone": "America/Argentina/Buenos_Aires"}).drift_check
+    assert check is not None
+    assert check.schedule == text
 
 
 @pytest.mark.parametrize("text", ["", "2", "s", "-1s", "1.5s", "2 s", "1d", "2S", "2s\n"])

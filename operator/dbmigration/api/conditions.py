@@ -23,6 +23,7 @@ class ConditionType(StrEnum):
     STALLED = "Stalled"
     BACKED_UP = "BackedUp"
     VERIFIED = "Verified"
+    SCHEMA_IN_SYNC = "SchemaInSync"
 
 
 class Condition(Reported):
@@ -31,7 +32,7 @@ class Condition(Reported):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     type: str = Field(max_length=316)
-    """Ready, Reconciling, Stalled, BackedUp or Verified."""
+    """Ready, Reconciling, Stalled, BackedUp, Verified or SchemaInSync."""
     status: str = Field(json_schema_extra={"enum": ["True", "False", "Unknown"]})
     """True, False or Unknown."""
     reason: str = Field(min_length=1, max_length=1024)
@@ -68,9 +69,9 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What is to be said of BackedUp or Verified."""
+    """What is to be said of BackedUp, Verified or SchemaInSync. `proved` None: nobody knows."""
 
-    proved: bool
+    proved: bool | None
     reason: str
     message: str
 
@@ -94,23 +95,19 @@ def set_conditions(
     now: datetime,
     backed_up: Proof | None = None,
     verified: Proof | None = None,
+    in_sync: Proof | None = None,
 ) -> tuple[Condition, ...]:
     """All conditions of the resource after `verdict`, in a fixed order.
 
-    `backed_up` and `verified` None: what was said before stays, about the present generation.
+    `backed_up`, `verified` and `in_sync` None: what was said before stays, about the present generation.
     """
 
-    def condition(kind: ConditionType, status: bool, reason: str, message: str) -> Condition:
-        before = find(previous, kind)
-        word = "True" if status else "False"
-        moved = now if before is None or before.status != word else before.last_transition_time
-        return Condition(
-            type=kind, status=word, reason=reason, message=clip(message), last_transition_time=moved, observed_generation=generation
-        )
+    def condition(kind: ConditionType, status: bool | None, reason: str, message: str) -> Condition:
+        return _condition(previous, kind, Proof(status, reason, message), generation, now)
 
     def proof(kind: ConditionType, given: Proof | None) -> Condition | None:
         if given is not None:
-            return condition(kind, given.proved, given.reason, given.message)
+            return _condition(previous, kind, given, generation, now)
         before = find(previous, kind)
         return before.model_copy(update={"observed_generation": generation}) if before else None
 
@@ -120,5 +117,27 @@ def set_conditions(
         condition(work, True, verdict.reason, verdict.message) if work else None,
         proof(ConditionType.BACKED_UP, backed_up),
         proof(ConditionType.VERIFIED, verified),
+        proof(ConditionType.SCHEMA_IN_SYNC, in_sync),
     )
     return tuple(c for c in found if c is not None)
+
+
+def set_proof(previous: Sequence[Condition], kind: ConditionType, proof: Proof, *, generation: int, now: datetime) -> tuple[Condition, ...]:
+    """The same conditions, and what `proof` says of `kind`: for what is found out beside a run. It stands last where it is new."""
+    said = _condition(previous, kind, proof, generation, now)
+    if find(previous, kind) is None:
+        return (*previous, said)
+    return tuple(said if condition.type == kind else condition for condition in previous)
+
+
+def _condition(previous: Sequence[Condition], kind: ConditionType, proof: Proof, generation: int, now: datetime) -> Condition:
+    before = find(previous, kind)
+    word = "Unknown" if proof.proved is None else "True" if proof.proved else "False"
+    return Condition(
+        type=kind,
+        status=word,
+        reason=proof.reason,
+        message=clip(proof.message),
+        last_transition_time=now if before is None or before.status != word else before.last_transition_time,
+        observed_generation=generation,
+    )

@@ -4,6 +4,7 @@ A rule of the CRD (CEL, checked at `kubectl apply`) and a validator (checked by 
 """
 
 import re
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, ConfigDict, Field
@@ -58,6 +59,58 @@ def _is_version(text: str) -> str:
     return text
 
 
+def _cron_field(value: str) -> str:
+    item = f"([*]|{value}(-{value})?)(/[1-9][0-9]?)?"
+    return f"{item}(,{item})*"
+
+
+_CRON = (
+    "^"
+    + " +".join(
+        _cron_field(value)
+        for value in (
+            "[0-5]?[0-9]",
+            "(2[0-3]|[01]?[0-9])",
+            "(3[01]|[12][0-9]|0?[1-9])",
+            "(1[0-2]|0?[1-9]|[A-Za-z]{3})",
+            "([0-7]|[A-Za-z]{3})",
+        )
+    )
+    + "$"
+)
+_CRON_RULE = rule(
+    f"self.matches('{_CRON}')",
+    'a schedule has the five fields of cron, minute hour day-of-month month day-of-week: "0 6 * * *" is every day at six',
+)
+
+
+def _is_cron(text: str) -> str:
+    """Raises ValueError also for what the CRD's rule cannot see: a range that goes backwards, a month that does not exist."""
+    from cronsim import CronSim, CronSimError
+
+    if not re.fullmatch(_CRON.strip("^$"), text):
+        raise ValueError(_CRON_RULE["message"])
+    try:
+        CronSim(text, datetime(2000, 1, 1, tzinfo=UTC))
+    except CronSimError as error:
+        raise ValueError(f"{_CRON_RULE['message']} ({error})") from None
+    return text
+
+
+def _is_time_zone(text: str) -> str:
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    try:
+        ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"{text} is no time zone: write one of the IANA database, like Europe/Rome or UTC") from None
+    return text
+
+
+Cron = Annotated[str, Field(max_length=100, json_schema_extra=rules(_CRON_RULE)), AfterValidator(_is_cron)]
+TimeZone = Annotated[
+    str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+){0,2}$"), AfterValidator(_is_time_zone)
+]
 Version = Annotated[str, Field(max_length=253, json_schema_extra=rules(_VERSION_RULE)), AfterValidator(_is_version)]
 PlanHash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", max_length=64)]
 Target = Annotated[str, Field(max_length=253, json_schema_extra=rules(_TARGET_RULE)), AfterValidator(_is_target)]

@@ -25,4 +25,10 @@ RETRY_VALUE_ANNOTATION = f"{GROUP}/retry-value"
 RETRY_ANNOTATION = f"{GROUP}/retry"
 """On the resource: any new value starts a new run after a permanent failure, and lifts RolledBack."""
 
+CHECK_DRIFT_ANNOTATION = f"{GROUP}/check-drift"
+"""On the resource: any new value asks for a look at the schema now."""
+PURPOSE_ANNOTATION = f"{GROUP}/purpose"
+"""On Jobs: `look` where it is no run, but a look at the schema."""
+LOOK = "look"
+
 RUNNER_CONTAINER = "runner"

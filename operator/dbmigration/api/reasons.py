@@ -81,6 +81,10 @@ class Reason(StrEnum):
     BACKUP_SKIPPED = "BackupSkipped"
     NOTHING_PENDING = "NothingPending"
 
+    # What the SchemaInSync condition says, beside SchemaDrifted and why a look failed.
+    NO_DRIFT = "NoDrift"
+    SCHEMA_NOT_COMPARED = "SchemaNotCompared"
+
     # What the Verified condition says.
     VERIFY_PASSED = "VerifyPassed"
     NO_VERIFY_FILE = "NoVerifyFile"

@@ -88,6 +88,7 @@ class Report(Reported):
     `executed_sql`: a migration's own SQL was begun (counts as an attempt). `backup_reason`: why there is or is not a backup.
     `verified_file`: the newest file whose verify script passed in this run. `drift`: the first of the `drift_count` differences between
     the schema as it was before the run and what migrations had made of it, one line each. `losses`: what a rollback takes away.
+    `schema_compared`: the two were compared; where not, `drift_note` says why.
     `lint`: the worst of the `lint_count` findings in the pending files, one line each.
     """
 
@@ -117,6 +118,8 @@ class Report(Reported):
     verify_reason: Reason | None = None
     drift: tuple[str, ...] = ()
     drift_count: int = 0
+    schema_compared: bool = False
+    drift_note: str | None = Field(default=None, max_length=300)
     lint: tuple[str, ...] = ()
     lint_count: int = 0
     migrations: tuple[MigrationReport, ...] = ()

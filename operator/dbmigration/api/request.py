@@ -65,7 +65,10 @@ class RollbackRequest(Model):
 
 
 class RunRequest(Model):
-    """One run of one resource. `source_digest` is what the operator hashed: other bytes in the mount are SourceChanging."""
+    """One run of one resource. `source_digest` is what the operator hashed: other bytes in the mount are SourceChanging.
+
+    `lint_fail_on` and `drift_policy` are values of `run.options`; None: dbmigration.toml decides. `look_only`: no run, compare the schema.
+    """
 
     resource: ResourceRef
     run_id: str
@@ -81,4 +84,8 @@ class RunRequest(Model):
     ca_key: str | None = None
     execution: ExecutionRequest = Field(default_factory=ExecutionRequest)
     backup: BackupRequest
+    lint_fail_on: str | None = None
+    lint_ignore: tuple[str, ...] = ()
+    drift_policy: str | None = None
     reapply_rolled_back: bool = False
+    look_only: bool = False

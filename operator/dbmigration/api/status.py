@@ -17,6 +17,7 @@ STATUS_LIMIT = 32 * 1024
 MIGRATIONS_KEPT = 50
 RUNS_KEPT = 10
 PLAN_NAMES_KEPT = 20
+DIFFERENCES_KEPT = 10
 
 
 class StatusModel(Reported):
@@ -92,6 +93,21 @@ class RunStatus(StatusModel):
         return self.finished_at is not None and self.next_retry_at is None
 
 
+class DriftStatus(StatusModel):
+    """The newest comparison of the schema with what migrations made of it."""
+
+    checked_at: datetime
+    """When."""
+    job_name: str | None = Field(default=None, max_length=253)
+    """Job of the newest look between runs: kubectl logs job/NAME."""
+    count: int = 0
+    """How many differences there are."""
+    differences: tuple[str, ...] = Field(default=(), max_length=DIFFERENCES_KEPT)
+    """The first of them. `dbmigration drift` names them all."""
+    last_handled_check: str | None = Field(default=None, max_length=256)
+    """Value of the annotation dbmigration.dev/check-drift that the newest look was started with."""
+
+
 class ProgressStatus(StatusModel):
     """Where the run is. Written at most every 10 seconds."""
 
@@ -138,7 +154,7 @@ class Status(StatusModel):
     conditions: tuple[Condition, ...] = Field(
         default=(), max_length=16, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
     )
-    """Ready always; Reconciling or Stalled while True; BackedUp and Verified once a run has said so."""
+    """Ready always; Reconciling or Stalled while True; BackedUp, Verified and SchemaInSync once something was found out."""
     version: str | None = Field(default=None, max_length=32)
     """Number of the newest applied file."""
     applied: int | None = None
@@ -159,6 +175,8 @@ class Status(StatusModel):
     """Value of the annotation dbmigration.dev/retry that the newest finished run was started with."""
     backup: BackupRecord | None = None
     """The newest verified backup."""
+    drift: DriftStatus | None = None
+    """The newest comparison of the schema with what migrations made of it."""
     migrations: tuple[MigrationReport, ...] = Field(default=(), max_length=MIGRATIONS_KEPT)
     """The newest files and what they are to the database."""
     seeds: tuple[MigrationReport, ...] = Field(default=(), max_length=MIGRATIONS_KEPT)

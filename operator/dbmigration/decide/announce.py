@@ -26,6 +26,7 @@ def announcements(observed: Observed, after: Status, report: Report | None = Non
         _migrated(report),
         _rolled_back(report),
         _recovered(observed, report),
+        _schema(observed, after),
         _failing(observed, after),
     )
     return tuple(a for a in found if a is not None)
@@ -73,6 +74,16 @@ def _recovered(observed: Observed, report: Report | None) -> Announcement | None
     if report is None or report.outcome is not Outcome.SUCCEEDED or not before or before[0].outcome == Outcome.SUCCEEDED:
         return None
     return Announcement(SUCCEEDED, clip(report.message), identity=f"{report.run_id}/ready")
+
+
+def _schema(observed: Observed, after: Status) -> Announcement | None:
+    """Somebody changed the schema beside the migrations, or it is again what they made: once, when it is noticed."""
+    before, now = (find(status.conditions, ConditionType.SCHEMA_IN_SYNC) for status in (observed.status, after))
+    known = before.status if before is not None else "Unknown"
+    if now is None or after.drift is None or now.status in (known, "Unknown") or (now.status == "True" and known == "Unknown"):
+        return None
+    identity = f"{observed.uid}/{after.drift.checked_at.isoformat()}/{now.reason}"
+    return Announcement(now.reason, now.message, identity=identity, warning=now.status == "False")
 
 
 def _failing(observed: Observed, after: Status) -> Announcement | None:

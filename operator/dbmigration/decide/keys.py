@@ -34,6 +34,12 @@ def pod_hash(spec: Spec, key: str, runner: Runner) -> str:
     return _digest(spec.model_dump(mode="json", include={"job", "source", "database", "backup"}, exclude_defaults=True), key, runner.image)
 
 
+def look_name(observed: Observed, what: str) -> str:
+    """At most 57 characters. `what` tells one look from another: when it was due, or who asked for it."""
+    readable = observed.name[: _NAME_PART - 6].replace(".", "-").rstrip("-")
+    return f"{readable}-drift-{_digest(observed.uid, what)}"
+
+
 def job_name(observed: Observed, key: str, attempt: int) -> str:
     """At most 57 characters, so that pod names and labels made from it fit 63.
 

@@ -65,7 +65,10 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class PodSeen:
-    """`disrupted`: deleted, evicted or lost with its node, so that how it ended says nothing about the run."""
+    """`disrupted`: deleted, evicted or lost with its node, so that how it ended says nothing about the run.
+
+    `scheduled_at`: when it got its node, None while it has none.
+    """
 
     state: PodState
     blocked: Blocked | None = None
@@ -73,6 +76,7 @@ class PodSeen:
     exit_reason: str | None = None
     disrupted: bool = False
     progress: Progress | None = None
+    scheduled_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,8 @@ class JobSeen:
     """A Job of this resource (its controller reference has our uid).
 
     `failed` is the reason of its condition Failed, None while it has none; `complete` is its condition Complete. `report` None with a
-    terminated runner: it left none, or one that is not to be believed.
+    terminated runner: it left none, or one that is not to be believed. `look`: it is no run, but a look at the schema; `retry_value` is
+    then that of the other annotation.
     """
 
     name: str
@@ -96,6 +101,7 @@ class JobSeen:
     deleting: bool = False
     pod: PodSeen = PodSeen(PodState.ABSENT)
     report: Report | None = None
+    look: bool = False
 
     @property
     def ended(self) -> bool:
@@ -124,7 +130,8 @@ class Runner:
 class Observed:
     """One DatabaseMigration and everything around it at one moment. `spec` None: `spec_error` says why it cannot be read.
 
-    `jobs` is in order of creation, oldest first. `retry` is the value of the annotation dbmigration.dev/retry.
+    `jobs`, the runs, and `looks`, at the schema between runs, are in order of creation, oldest first. `retry` and `check_drift` are the
+    values of the annotations dbmigration.dev/retry and dbmigration.dev/check-drift.
     """
 
     namespace: str
@@ -139,6 +146,8 @@ class Observed:
     jobs: tuple[JobSeen, ...]
     runner: Runner
     deleting: bool = False
+    looks: tuple[JobSeen, ...] = ()
+    check_drift: str | None = None
 
     @property
     def newest_job(self) -> JobSeen | None:

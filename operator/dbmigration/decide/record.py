@@ -22,6 +22,7 @@ from dbmigration.api.status import (
     SourceStatus,
     Status,
 )
+from dbmigration.decide.looks import compared, in_sync
 from dbmigration.decide.observed import JobSeen, Observed
 from dbmigration.decide.results import Result
 
@@ -72,6 +73,8 @@ def _recorded(observed: Observed, run: RunStatus, result: Result, retry_value: s
         changes["last_handled_retry"] = retry_value
     if report is not None:
         changes |= _database_state(status, report)
+        if report.schema_compared:
+            changes["drift"] = compared(status.drift, report, now)
     after = status.model_copy(update=changes)
     summary = RunSummary(
         id=run.job_name,
@@ -89,6 +92,7 @@ def _recorded(observed: Observed, run: RunStatus, result: Result, retry_value: s
         now=now,
         backed_up=_backed_up(status, report) if report else None,
         verified=_verified(report) if report else None,
+        in_sync=in_sync(report) if report else None,
     )
     return after.model_copy(
         update={"runs": _with_summary(status.runs, summary, repeats=result.transient and not result.counted), "conditions": conditions}

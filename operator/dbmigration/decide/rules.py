@@ -4,6 +4,7 @@ A stored result comes before everything else, a running Job before whatever the 
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from dbmigration.api.status import ProgressStatus, RunStatus, Status
 from dbmigration.decide import keys
 from dbmigration.decide.announce import announcements
 from dbmigration.decide.decision import Decision
+from dbmigration.decide.looks import abandoned, look_finished, with_look
 from dbmigration.decide.observed import Blocked, FoundSource, InvalidSource, JobSeen, MissingSource, Observed, PodState, Source
 from dbmigration.decide.record import run_recorded, run_started, source_recorded, verdict_of
 from dbmigration.decide.results import result_of, vanished
@@ -28,6 +30,8 @@ SOURCE_LOOK: Final = timedelta(minutes=1)
 """A ConfigMap that appears wakes us; this is for a missed watch event."""
 REFUSED_LOOK: Final = timedelta(seconds=30)
 IDLE_LOOK: Final = timedelta(hours=1)
+YOUNG: Final = timedelta(seconds=10)
+"""A pod may have started so long before the API server says so: kubelet writes its status every few seconds."""
 JOBS_KEPT: Final = 3
 """Finished Jobs that stay for kubectl logs."""
 LINGERING: Final = timedelta(minutes=1)
@@ -61,7 +65,10 @@ def run_finished(o: Observed, now: datetime) -> Decision | None:
 
 
 def run_unstarted_outdated(o: Observed, now: datetime) -> Decision | None:
-    """A pod that cannot start would wait for ever for what the person has already changed: replace it. Nothing was executed."""
+    """A pod that cannot start would wait for ever for what the person has already changed: replace it. Nothing was executed.
+
+    A pod that got its node a moment ago, and of which nobody says that it is stuck, may be running already: it is let be until we know.
+    """
     job = o.newest_job
     if job is None or job.ended or job.started or job.deleting or o.spec is None:
         return None
@@ -70,6 +77,10 @@ def run_unstarted_outdated(o: Observed, now: datetime) -> Decision | None:
             return None
         if keys.pod_hash(o.spec, keys.run_key(o.spec, o.source.digest, o.retry), o.runner) == job.pod_hash:
             return None
+    young_for = YOUNG - (now - job.pod.scheduled_at) if job.pod.scheduled_at and job.pod.blocked is None else timedelta(0)
+    if young_for > timedelta(0):
+        active = run_active(o, now)
+        return replace(active, again_after=young_for) if active is not None else None
     # As if the attempt had never been: its counters are those of the attempt before.
     run = o.status.run
     if run is not None and run.job_name == job.name and run.finished_at is None:
@@ -118,7 +129,7 @@ def settled(o: Observed, now: datetime) -> Decision | None:
         return None
     if run.outcome != Outcome.SUCCEEDED and run.spec_hash != keys.spec_hash(spec):
         return None
-    return _wait(o, "settled", verdict_of(run), now, IDLE_LOOK)
+    return with_look(o, _wait(o, "settled", verdict_of(run), now, IDLE_LOOK), now)
 
 
 def suspended(o: Observed, now: datetime) -> Decision | None:
@@ -171,7 +182,7 @@ def run_due(o: Observed, now: datetime) -> Decision | None:
         status,
         start=start,
         announcements=announcements(o, status),
-        remove_jobs=_superfluous(o, now),
+        remove_jobs=(*_superfluous(o, now), *abandoned(o)),
         again_after=UNSTARTED_LOOK,
     )
 
@@ -185,6 +196,7 @@ def start_refused(o: Observed, refused: Blocked, now: datetime) -> Decision:
 RULES: Final[tuple[Rule, ...]] = (
     being_deleted,
     run_finished,
+    look_finished,
     run_unstarted_outdated,
     run_active,
     run_vanished,

@@ -20,28 +20,50 @@ def start_run(observed: Observed, spec: Spec, source: FoundSource, key: str) -> 
         pod_hash=keys.pod_hash(spec, key, observed.runner),
         attempt=attempt,
         retry_value=observed.retry,
-        request=RunRequest(
-            resource=ResourceRef(namespace=observed.namespace, name=observed.name, uid=observed.uid),
-            run_id=name,
-            attempt=attempt,
-            source_digest=source.digest,
-            environment=spec.environment,
-            target=spec.target,
-            rollback=RollbackRequest(to=spec.rollback.to, plan_hash=spec.rollback.plan_hash) if spec.rollback else None,
-            history_schema=spec.history.schema_ if spec.history else None,
-            history_table=spec.history.table if spec.history else None,
-            secret_keys=_secret_keys(spec),
-            tls_mode=spec.database.tls.mode if spec.database.tls else None,
-            ca_key=_ca_key(spec),
-            execution=ExecutionRequest(
-                lock_timeout_ms=milliseconds(spec.execution.lock_timeout),
-                statement_timeout_ms=milliseconds(spec.execution.statement_timeout),
-                lock_retries=spec.execution.lock_retries,
-                out_of_order=spec.execution.out_of_order,
-            ),
-            backup=_backup(observed, spec),
-            reapply_rolled_back=_asks_again(observed),
+        request=_request(observed, spec, source, name, attempt),
+    )
+
+
+def start_look(observed: Observed, spec: Spec, source: FoundSource, what: str) -> StartRun:
+    """A look at the schema: the same database and files as a run, no backup, nothing to do. `what` as in `keys.look_name`."""
+    name = keys.look_name(observed, what)
+    request = _request(observed, spec, source, name, 1)
+    return StartRun(
+        job_name=name,
+        run_key="",
+        spec_hash="",
+        pod_hash="",
+        attempt=1,
+        retry_value=observed.check_drift,
+        request=request.model_copy(update={"look_only": True, "rollback": None, "backup": BackupRequest(required=False)}),
+    )
+
+
+def _request(observed: Observed, spec: Spec, source: FoundSource, name: str, attempt: int) -> RunRequest:
+    return RunRequest(
+        resource=ResourceRef(namespace=observed.namespace, name=observed.name, uid=observed.uid),
+        run_id=name,
+        attempt=attempt,
+        source_digest=source.digest,
+        environment=spec.environment,
+        target=spec.target,
+        rollback=RollbackRequest(to=spec.rollback.to, plan_hash=spec.rollback.plan_hash) if spec.rollback else None,
+        history_schema=spec.history.schema_ if spec.history else None,
+        history_table=spec.history.table if spec.history else None,
+        secret_keys=_secret_keys(spec),
+        tls_mode=spec.database.tls.mode if spec.database.tls else None,
+        ca_key=_ca_key(spec),
+        execution=ExecutionRequest(
+            lock_timeout_ms=milliseconds(spec.execution.lock_timeout),
+            statement_timeout_ms=milliseconds(spec.execution.statement_timeout),
+            lock_retries=spec.execution.lock_retries,
+            out_of_order=spec.execution.out_of_order,
         ),
+        backup=_backup(observed, spec),
+        lint_fail_on=spec.lint.fail_on,
+        lint_ignore=spec.lint.ignore,
+        drift_policy=spec.drift_check.policy.lower() if spec.drift_check and spec.drift_check.policy else None,
+        reapply_rolled_back=_asks_again(observed),
     )
 
 

@@ -8,6 +8,7 @@ from dbmigration.api.names import API_VERSION, KIND
 from dbmigration.api.reasons import Reason
 from dbmigration.api.status import Status
 from dbmigration.decide.decision import Decision, StartRun
+from dbmigration.decide.looks import look_refused
 from dbmigration.decide.observed import Blocked, Observed
 from dbmigration.decide.rules import start_refused
 from dbmigration.kube.classify import Answer, ApiFailure
@@ -26,7 +27,8 @@ def act(api: Api, seen: Seen, decision: Decision, now: datetime) -> timedelta | 
     if decision.start is not None:
         refused = _start(api, observed, decision.start)
         if refused is not None:
-            decision = start_refused(observed, refused, now)
+            say = look_refused if decision.start.request.look_only else start_refused
+            decision = say(observed, refused, now)
     if not _write_status(api, seen, decision.status):
         return None
     for announcement in decision.announcements:

@@ -6,13 +6,16 @@ optionally, so that the runner says clearly what is missing where a pod would ha
 
 from typing import Any, Final
 
+from dbmigration.api.database import CaRef
 from dbmigration.api.names import (
     API_VERSION,
     ATTEMPT_ANNOTATION,
     KIND,
+    LOOK,
     MANAGED_BY,
     MANAGED_BY_LABEL,
     POD_HASH_ANNOTATION,
+    PURPOSE_ANNOTATION,
     RESOURCE_ANNOTATION,
     RETRY_VALUE_ANNOTATION,
     RUN_KEY_ANNOTATION,
@@ -21,8 +24,9 @@ from dbmigration.api.names import (
     UID_LABEL,
 )
 from dbmigration.api.request import BACKUP_DIR, CA_DIR, MIGRATIONS_DIR, REQUEST_VARIABLE, SECRET_DIR, TERMINATION_LOG, RunRequest
-from dbmigration.api.spec import CaRef, Resources, Spec
+from dbmigration.api.spec import Resources, Spec
 from dbmigration.decide.decision import StartRun
+from dbmigration.decide.looks import LOOK_SECONDS
 from dbmigration.decide.observed import Runner
 
 RUNNER_UID: Final = 65532
@@ -55,6 +59,7 @@ def build_job(start: StartRun, spec: Spec, runner: Runner) -> Manifest:
         POD_HASH_ANNOTATION: start.pod_hash,
         ATTEMPT_ANNOTATION: str(start.attempt),
         **({RETRY_VALUE_ANNOTATION: start.retry_value} if start.retry_value is not None else {}),
+        **({PURPOSE_ANNOTATION: LOOK} if start.request.look_only else {}),
     }
     job: Manifest = {
         "backoffLimit": 0,  # the operator owns retries
@@ -69,8 +74,9 @@ def build_job(start: StartRun, spec: Spec, runner: Runner) -> Manifest:
             "spec": _pod(start.request, spec, runner),
         },
     }
-    if spec.job.active_deadline_seconds is not None:
-        job["activeDeadlineSeconds"] = spec.job.active_deadline_seconds
+    deadline = LOOK_SECONDS if start.request.look_only else spec.job.active_deadline_seconds
+    if deadline is not None:
+        job["activeDeadlineSeconds"] = deadline
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -96,7 +102,7 @@ def build_job(start: StartRun, spec: Spec, runner: Runner) -> Manifest:
 
 
 def _pod(request: RunRequest, spec: Spec, runner: Runner) -> Manifest:
-    mounts = _mounts(spec)
+    mounts = _mounts(spec, backup=request.backup.required)
     pod: Manifest = {
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": GRACE_SECONDS,
@@ -144,7 +150,7 @@ def _pod(request: RunRequest, spec: Spec, runner: Runner) -> Manifest:
     return pod | {name: value for name, value in knobs.items() if value}
 
 
-def _mounts(spec: Spec) -> list[tuple[Manifest, Manifest]]:
+def _mounts(spec: Spec, *, backup: bool) -> list[tuple[Manifest, Manifest]]:
     """Pairs of container mount and pod volume."""
     config_maps = [{"configMap": {"name": reference.name, "optional": True}} for reference in spec.source.config_maps]
     secret = {"secretName": spec.database.secret_ref.name, "optional": True, "defaultMode": _OWNER_READS}
@@ -155,7 +161,7 @@ def _mounts(spec: Spec) -> list[tuple[Manifest, Manifest]]:
     ]
     if spec.database.tls is not None and spec.database.tls.ca_ref is not None:
         mounts.append(_mount("ca", CA_DIR, _ca_volume(spec.database.tls.ca_ref), read_only=True))
-    if spec.backup.destination is not None:
+    if backup and spec.backup.destination is not None:
         claim = {"claimName": spec.backup.destination.persistent_volume_claim.claim_name}
         mounts.append(_mount("backup", BACKUP_DIR, {"persistentVolumeClaim": claim}))
     return mounts

@@ -13,7 +13,10 @@ from pydantic import ValidationError
 from dbmigration.api.conditions import clip
 from dbmigration.api.names import (
     ATTEMPT_ANNOTATION,
+    CHECK_DRIFT_ANNOTATION,
+    LOOK,
     POD_HASH_ANNOTATION,
+    PURPOSE_ANNOTATION,
     RETRY_ANNOTATION,
     RETRY_VALUE_ANNOTATION,
     RUN_KEY_ANNOTATION,
@@ -58,19 +61,23 @@ def observe(api: Api, runner: Runner, namespace: str, name: str, now: datetime) 
     spec, spec_error = _read_spec(resource.get("spec") or {})
     raw_status = resource.get("status") or {}
     status = _read_status(raw_status)
+    annotations = metadata.get("annotations") or {}
+    jobs = _read_jobs(api, namespace, metadata["uid"], status, now)
     observed = Observed(
         namespace=namespace,
         name=name,
         uid=metadata["uid"],
         generation=metadata.get("generation", 0),
-        retry=(metadata.get("annotations") or {}).get(RETRY_ANNOTATION),
+        retry=annotations.get(RETRY_ANNOTATION),
         spec=spec,
         spec_error=spec_error,
         status=status,
         source=_read_source(api, namespace, spec),
-        jobs=_read_jobs(api, namespace, metadata["uid"], status, now),
+        jobs=tuple(job for job in jobs if not job.look),
         runner=runner,
         deleting="deletionTimestamp" in metadata,
+        looks=tuple(job for job in jobs if job.look),
+        check_drift=clip(annotations.get(CHECK_DRIFT_ANNOTATION, ""), 256) or None,
     )
     return Seen(observed, metadata["resourceVersion"], raw_status)
 
@@ -103,6 +110,7 @@ def job_seen(job: JsonObject) -> JobSeen:
         failed=str(failed.get("reason") or "Failed") if failed else None,
         failed_message=clip(str(failed["message"]), 300) if failed.get("message") else None,
         deleting="deletionTimestamp" in metadata,
+        look=annotations.get(PURPOSE_ANNOTATION) == LOOK,
     )
 
 
@@ -140,13 +148,16 @@ def _read_jobs(api: Api, namespace: str, uid: str, status: Status, now: datetime
         (job for job in found if owned_by(job, uid)), key=lambda job: (job["metadata"]["creationTimestamp"], job["metadata"]["name"])
     )
     seen = [job_seen(job) for job in ours]
-    if not seen or (all(job.over for job in seen) and _is_stored(status, seen[-1])):
+    newest = {job.look: job for job in seen}
+    if all(job.over for job in seen) and all(_is_stored(status, job) for job in newest.values()):
         return tuple(seen)
     pods = api.items(namespaced("v1", namespace, "pods"), labelSelector=f"{UID_LABEL}={uid}")
     return tuple(_with_pod(api, namespace, job, raw["metadata"]["uid"], pods, status, now) for job, raw in zip(seen, ours, strict=True))
 
 
 def _is_stored(status: Status, job: JobSeen) -> bool:
+    if job.look:
+        return status.drift is not None and status.drift.job_name == job.name
     return status.run is not None and status.run.job_name == job.name and status.run.finished_at is not None
 
 

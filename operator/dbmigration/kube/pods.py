@@ -28,7 +28,7 @@ def pod_seen(pod: JsonObject) -> PodSeen:
         return PodSeen(PodState.TERMINATED, exit_reason=status.get("reason"), disrupted=True)
     if "running" in state:
         return PodSeen(PodState.RUNNING, disrupted=disrupted)
-    return PodSeen(PodState.WAITING, blocked=_blocked(status, state), disrupted=disrupted)
+    return PodSeen(PodState.WAITING, blocked=_blocked(status, state), disrupted=disrupted, scheduled_at=_scheduled_at(status))
 
 
 def newest_telling(pods: Iterable[JsonObject]) -> JsonObject | None:
@@ -58,6 +58,13 @@ def blocked_by_events(events: Iterable[JsonObject]) -> Blocked | None:
     event = max(warnings, key=lambda e: str(e.get("lastTimestamp") or e.get("eventTime") or e["metadata"].get("creationTimestamp") or ""))
     reason = Reason.ADMISSION_DENIED if event.get("reason") == "FailedCreate" else Reason.POD_NOT_STARTED
     return Blocked(reason, clip(f"{event.get('reason', '')}: {event.get('message', '')}"))
+
+
+def _scheduled_at(status: JsonObject) -> datetime | None:
+    for condition in status.get("conditions") or ():
+        if condition.get("type") == "PodScheduled" and condition.get("status") == "True" and condition.get("lastTransitionTime"):
+            return datetime.fromisoformat(condition["lastTransitionTime"])
+    return None
 
 
 def _runner_status(status: JsonObject) -> JsonObject | None:

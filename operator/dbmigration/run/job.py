@@ -20,7 +20,7 @@ from dbmigration.migrations.model import HistoryTable
 from dbmigration.postgres.conninfo import ConnInfo
 from dbmigration.postgres.settings import Execution
 from dbmigration.run.engine import Engine
-from dbmigration.run.options import BackupTarget, RunOptions
+from dbmigration.run.options import BackupTarget, DriftPolicy, LintPolicy, RunOptions
 from dbmigration.run.progress import Progress
 from dbmigration.run.reporting import build_report, internal_error
 from dbmigration.run.result import RunResult, now
@@ -109,6 +109,8 @@ def _run(request: api.RunRequest, log: ProgressLog, stop: StopRequest) -> RunRes
         ca_file=Path(api.CA_DIR) / request.ca_key if request.ca_key else None,
     )
     engine = Engine(_options(request), conninfo, log, stop)
+    if request.look_only:
+        return engine.drift()
     if request.rollback is None:
         return engine.run()
     expected = request.rollback.plan_hash
@@ -139,7 +141,17 @@ def _options(request: api.RunRequest) -> RunOptions:
         expected_digest=request.source_digest,
         reapply_rolled_back=request.reapply_rolled_back,
         lock_wait=LOCK_WAIT,
+        drift=_drift_policy(request),
+        lint=LintPolicy(request.lint_fail_on) if request.lint_fail_on else None,
+        lint_ignore=request.lint_ignore,
     )
+
+
+def _drift_policy(request: api.RunRequest) -> DriftPolicy | None:
+    """Who asks for a look wants to know, whatever runs do about it."""
+    if request.look_only:
+        return DriftPolicy.REPORT
+    return DriftPolicy(request.drift_policy) if request.drift_policy else None
 
 
 def _publish(report: Report, log: ProgressLog) -> None:

@@ -54,6 +54,8 @@ def build_report(result: RunResult, *, environment: str | None) -> api.Report:
         verify_reason=_verify_reason(result),
         drift=tuple(_clip(str(drift), DRIFT_LINE_LIMIT) for drift in result.drift[:DRIFT_LINES]),
         drift_count=len(result.drift),
+        schema_compared=result.schema_compared,
+        drift_note=_clip(result.drift_note, DRIFT_LINE_LIMIT) if result.drift_note else None,
         lint=tuple(_clip(str(finding), DRIFT_LINE_LIMIT) for finding in sorted(result.findings, key=lambda f: -f.severity)[:LINT_LINES]),
         lint_count=len(result.findings),
         migrations=tuple(_migration(line, error) for line in migrations),

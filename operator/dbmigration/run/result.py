@@ -37,7 +37,8 @@ class RunResult:
     `plan` is the plan before anything ran; `migrations()` is the state after it. `executed_sql`: a migration's own SQL was begun;
     `working_on` names the file whose SQL was begun and not finished, `verified_again` the one whose verify script was run on request.
     `backup_reason` says why there is a backup, or why there is none. `drift`: where the schema was not what migrations had made, before
-    anything ran; `drift_note` says why it was not compared. `findings`: what lint has to say of the pending files, by file and line.
+    anything ran; `schema_compared` says whether it was looked at, `drift_note` why not. `findings`: what lint
+    has to say of the pending files, by file and line.
     `rollback`: what a rollback was to undo, None for any other work.
     """
 
@@ -57,6 +58,7 @@ class RunResult:
     backup_reason: Reason | None = None
     drift: "tuple[Drift, ...]" = ()
     drift_note: str | None = None
+    schema_compared: bool = False
     findings: "tuple[Finding, ...]" = ()
     rollback: "RollbackPlan | None" = None
 

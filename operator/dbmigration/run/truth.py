@@ -195,6 +195,7 @@ def _newest(history: History) -> str | None:
 
 def _tell(checked: Checked, result: RunResult, say: Callable[[str], None], *, named: int = _NAMED, beside: str | None = None) -> None:
     result.drift, result.drift_note = checked.drift, checked.note
+    result.schema_compared = checked.compared and checked.note is None
     if checked.note:
         say(checked.note)
     if not checked.drift:
