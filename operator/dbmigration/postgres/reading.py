@@ -1,7 +1,7 @@
 """The statements of a script on their way to the server."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dbmigration.api.reasons import Reason
@@ -17,6 +17,9 @@ from dbmigration.postgres.session import Session
 
 _WHOLE_BYTES = 1024 * 1024
 """Up to this size a script is read once and kept; a larger one is streamed, and so read several times."""
+
+_KEPT_BYTES = 16 * 1024 * 1024
+"""Of all scripts together that were read ahead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +48,24 @@ class Fed:
 
 
 def source_of(session: Session, script: MigrationFile | Script, *, transaction: bool | None) -> Source:
-    """Raises as `script.inspect` does, and Transient SOURCE_CHANGING."""
-    text = None
+    """What was read of it before, or is read now. Raises as `script.inspect` does, and Transient SOURCE_CHANGING."""
+    key = (script.name, script.checksum, transaction)
+    kept = session.sources.get(key)
+    if kept is not None:
+        return kept
     size = script.part.size_in(script.path)
     if size <= _WHOLE_BYTES:
         text = read_part(script.path, script.part)
         _check(text_checksum(text, script.name), script.checksum, script.name)
-    key = (script.name, script.checksum, transaction)
-    shape = session.shapes.get(key)
-    if shape is None:
-        if text is None:
-            shape = inspect(script.path, transaction, script.part)
-        else:
-            shape = inspect_bytes(text, transaction, name=script.name, line=script.part.line)
-        session.shapes[key] = shape
-    return Source(script.name, script.path, script.checksum, shape, text, script.key, script.part, size)
+        shape = inspect_bytes(text, transaction, name=script.name, line=script.part.line)
+    else:
+        text = None
+        shape = inspect(script.path, transaction, script.part)
+    source = Source(script.name, script.path, script.checksum, shape, text, script.key, script.part, size)
+    session.kept_bytes += size if text is not None else 0
+    # Past the limit the bytes are read again, and compared again with the plan's, when they are sent.
+    session.sources[key] = source if session.kept_bytes <= _KEPT_BYTES else replace(source, text=None)
+    return source
 
 
 def check_unchanged(source: Source) -> None:

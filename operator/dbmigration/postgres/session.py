@@ -7,9 +7,9 @@ import contextlib
 import select
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import psycopg
 from psycopg import conninfo as libpq_conninfo
@@ -18,11 +18,14 @@ from psycopg.pq import TransactionStatus
 from dbmigration.api.reasons import Reason
 from dbmigration.errors import Permanent, Transient
 from dbmigration.migrations.model import HistoryTable
-from dbmigration.migrations.statements import Shape
 from dbmigration.postgres import record
 from dbmigration.postgres.conninfo import ConnInfo
 from dbmigration.postgres.errors import ServerError, classify, classify_connect, mask_message
 from dbmigration.postgres.settings import Settings
+
+if TYPE_CHECKING:
+    from dbmigration.postgres.reading import Source
+    from dbmigration.postgres.watch import Watch
 
 OLDEST_SERVER = 140000
 """server_version_num of the floor: client_connection_check_interval and idle_session_timeout came with PostgreSQL 14."""
@@ -78,8 +81,9 @@ class Session:
     """A connection in autocommit with everything that must be known about it. Made by `connect()`; not shared between threads.
 
     `ready_for` is the history table whose place and shape were checked and that this session need not make any more. `used`: SQL of a file
-    ran, and what it left in the session was not cleared yet. `shapes` keeps what `apply.read_ahead` found of scripts, by name, checksum
-    and header.
+    ran, and what it left in the session was not cleared yet. `sources` keeps what `apply.read_ahead` found of scripts, by name,
+    checksum and header; `kept_bytes` of them are in memory. `watch` is called while the server is waited for;
+    `unwatched`: no second connection could be had, so none is tried again.
     """
 
     def __init__(self, connection: "psycopg.Connection[tuple[Any, ...]]", conninfo: ConnInfo, settings: Settings, server: Server) -> None:
@@ -92,7 +96,10 @@ class Session:
         self.lock_lost = False
         self.used = False
         self.ready_for: HistoryTable | None = None
-        self.shapes: dict[tuple[str, str, bool | None], Shape] = {}
+        self.sources: dict[tuple[str, str, bool | None], Source] = {}
+        self.kept_bytes = 0
+        self.watch: Watch | None = None
+        self.unwatched = False
         self._warnings: list[str] = []
         connection.add_notice_handler(self._keep_warning)
 
@@ -166,15 +173,43 @@ def connect(conninfo: ConnInfo, *, application_name: str, settings: Settings) ->
     The settings go into the connection's start-up options, so that RESET ALL comes back to them. Raises Transient DATABASE_UNAVAILABLE,
     AUTHENTICATION_FAILED, PERMISSION_DENIED, POOLER_DETECTED, DATABASE_READ_ONLY, and Permanent SPEC_INVALID for an older server.
     """
-    connection = _open(conninfo, application_name, settings)
+    return _connect(conninfo, application_name, settings)
+
+
+def _connect(conninfo: ConnInfo, application_name: str, settings: Settings, options: dict[str, str] | None = None) -> Session:
+    connection = _open(conninfo, application_name, settings, options)
     try:
-        return Session(connection, conninfo, settings, _examine(connection, conninfo, application_name, settings))
+        server, bounded = _examine(connection, conninfo, application_name, settings)
+        if not bounded:
+            return Session(connection, conninfo, settings, server)
     except psycopg.Error as error:
         connection.close()
         raise classify(ServerError.from_exception(error)) from None
     except BaseException:
         connection.close()
         raise
+    # Whatever the database or the role was given would end a long file. Only PostgreSQL 17 and newer know the setting, and an older server
+    # refuses a connection that names it: so it is named to those that have one.
+    connection.close()
+    return _connect(conninfo, application_name, settings, _options(settings) | {"transaction_timeout": "0"})
+
+
+def connect_beside(session: Session, purpose: str) -> "psycopg.Connection[tuple[Any, ...]]":
+    """A second connection to the very server that the session reached, to look at things: short timeouts, pg_catalog its only schema.
+
+    Its application name is the session's and `purpose`. Safe in another thread. Raises as `connect` does.
+    """
+    info = session.connection.info
+    name = info.get_parameters().get("application_name", "dbmigration")
+    place = {"host": info.host, "port": str(info.port), **({"hostaddr": info.hostaddr} if info.hostaddr else {})}
+    parameters = {**session.conninfo.parameters, **place, "target_session_attrs": "any"}
+    room = 62 - len(purpose)  # of a name's 63 bytes (NAMEDATALEN)
+    return _open(
+        ConnInfo(parameters),
+        f"{name.encode()[:room].decode(errors='ignore')} {purpose}",
+        replace(session.settings, writable=False),
+        {"search_path": "pg_catalog", "statement_timeout": "5s", "lock_timeout": "1s", CHECK_INTERVAL: "1s"},
+    )
 
 
 def _options(settings: Settings) -> dict[str, str]:
@@ -223,16 +258,20 @@ _EXAMINE = """
 SELECT pg_catalog.pg_backend_pid(), pg_catalog.current_setting('server_version'), pg_catalog.current_setting('server_version_num')::int,
     (SELECT system_identifier FROM pg_catalog.pg_control_system()), d.oid, d.datname, session_user,
     pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only')::bool,
-    pg_catalog.current_setting('client_connection_check_interval', true), pg_catalog.current_setting('idle_session_timeout', true)
+    pg_catalog.current_setting('client_connection_check_interval', true), pg_catalog.current_setting('idle_session_timeout', true),
+    coalesce(pg_catalog.current_setting('transaction_timeout', true), '0') <> '0'
 FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database()
 """
 
 
-def _examine(connection: "psycopg.Connection[tuple[Any, ...]]", conninfo: ConnInfo, application_name: str, settings: Settings) -> Server:
+def _examine(
+    connection: "psycopg.Connection[tuple[Any, ...]]", conninfo: ConnInfo, application_name: str, settings: Settings
+) -> tuple[Server, bool]:
+    """The server, and whether it ends transactions that take long."""
     row = connection.execute(_EXAMINE).fetchone()
     if row is None:
         raise Transient(Reason.DATABASE_UNAVAILABLE, "the database does not know itself")
-    pid, version, version_num, system, oid, database, user, in_recovery, read_only, check_interval, idle_timeout = row
+    pid, version, version_num, system, oid, database, user, in_recovery, read_only, check_interval, idle_timeout, bounded = row
     if version_num < OLDEST_SERVER:
         raise Permanent(Reason.SPEC_INVALID, f"PostgreSQL {version} is too old: 14 is the oldest that is supported")
     if (check_interval, idle_timeout) != ("1s", "0"):
@@ -248,7 +287,7 @@ def _examine(connection: "psycopg.Connection[tuple[Any, ...]]", conninfo: ConnIn
     if settings.writable and (in_recovery or read_only):
         why = "it is a replica" if in_recovery else "default_transaction_read_only is on"
         raise Transient(Reason.DATABASE_READ_ONLY, f"the database takes no writes: {why}")
-    return Server(version, version_num, version_num // 10000, f"{system}/{oid}", database, user)
+    return Server(version, version_num, version_num // 10000, f"{system}/{oid}", database, user), bounded
 
 
 def _shares_backends(
