@@ -17,6 +17,7 @@ from dbmigration.postgres.session import Session
 from dbmigration.postgres.settings import Execution
 from dbmigration.postgres.transactional import Ran, Task, apply_in_transaction, rollback_in_transaction
 from dbmigration.postgres.verify import verify_source
+from dbmigration.postgres.watch import Held, Watch, watching
 
 __all__ = ["FileApplied", "FileProgress", "RolledBackBy", "apply_file", "apply_seed", "read_ahead", "rollback_file", "seed_source"]
 
@@ -29,12 +30,16 @@ _FOR_GOOD = (Reason.SQL_FAILED, Reason.VERIFY_FAILED)
 
 @dataclass(frozen=True, slots=True)
 class FileApplied:
-    """`attempts` counts the tries that lock timeouts cost. `transactional`: body and history row were one transaction."""
+    """`attempts` counts the tries that lock timeouts cost. `transactional`: body and history row were one transaction.
+
+    `held`: the locks that kept others from a table for a second or longer, longest first.
+    """
 
     duration_ms: int
     statements: int
     attempts: int
     transactional: bool
+    held: tuple[Held, ...] = ()
 
 
 class RolledBackBy(StrEnum):
@@ -160,34 +165,44 @@ def _run(task: Task, execution: Execution, once: Callable[[int, int], Ran]) -> F
     session.take_warnings()
     ticker.at(0, 1, 0)
     attempt = 0
-    try:
-        while True:
-            attempt += 1
-            lock_timeout_ms = int(execution.lock_timeout_ms * min(_GROWTH ** (attempt - 1), _GROWS_TO))
-            try:
-                ran = once(attempt, lock_timeout_ms)
-                break
-            except DbmigrationError as error:
-                if error.place.file is None:
-                    error.place = replace(error.place, file=task.source.name)
-                if not isinstance(error, Transient):
-                    if task.source.shape.transactional and error.reason in _FOR_GOOD:
-                        error.message += f"; nothing of {task.source.name} took effect"
-                    raise
-                error.after_sql = True
-                if error.reason is not Reason.LOCK_TIMEOUT or error.place.sqlstate not in RETRIED:
-                    raise
-                session.roll_back()
-                standing = _standing_in_the_way(session, lock_timeout_ms)
-                if attempt > execution.lock_retries:
-                    raise _gave_up(error, attempt, standing) from None
-                ticker.say(f"{error.message}; {standing}; trying again ({attempt} of {execution.lock_retries})")
-                _pause(session, lock_timeout_ms)
-        for warning in session.take_warnings():
-            ticker.say(f"WARNING: {warning}")
-    finally:
-        _clear(session)
-    return FileApplied(ran.duration_ms, ran.statements, attempt, task.source.shape.transactional)
+    with watching(session, ticker) as watch:
+        try:
+            while True:
+                attempt += 1
+                lock_timeout_ms = int(execution.lock_timeout_ms * min(_GROWTH ** (attempt - 1), _GROWS_TO))
+                watch.begin()
+                try:
+                    ran = once(attempt, lock_timeout_ms)
+                    watch.end()
+                    break
+                except DbmigrationError as error:
+                    _place_and_raise_unless_retried(task, error)
+                    session.roll_back()
+                    watch.end()
+                    standing = _standing_in_the_way(session, watch, lock_timeout_ms)
+                    if attempt > execution.lock_retries:
+                        raise _gave_up(error, attempt, standing) from None
+                    again = f"trying again ({attempt} of {execution.lock_retries})"
+                    ticker.say(f"{error.message}; {_in_words(standing)}; {again}", blocked_by=standing)
+                    _pause(session, lock_timeout_ms)
+            for warning in session.take_warnings():
+                ticker.say(f"WARNING: {warning}")
+        finally:
+            _clear(session)
+    return FileApplied(ran.duration_ms, ran.statements, attempt, task.source.shape.transactional, watch.held())
+
+
+def _place_and_raise_unless_retried(task: Task, error: DbmigrationError) -> None:
+    """Say where it happened and whether anything took effect; raise what no other try at once can mend."""
+    if error.place.file is None:
+        error.place = replace(error.place, file=task.source.name)
+    if not isinstance(error, Transient):
+        if task.source.shape.transactional and error.reason in _FOR_GOOD:
+            error.message += f"; nothing of {task.source.name} took effect"
+        raise error
+    error.after_sql = True
+    if error.reason is not Reason.LOCK_TIMEOUT or error.place.sqlstate not in RETRIED:
+        raise error
 
 
 def _clear(session: Session) -> None:
@@ -198,13 +213,17 @@ def _clear(session: Session) -> None:
         session.connection.close()
 
 
-def _standing_in_the_way(session: Session, lock_timeout_ms: int) -> str:
-    found = blockers(session, lock_timeout_ms / 1000)
-    return f"in the way: {'; '.join(found)}" if found else "who was in the way has gone"
+def _standing_in_the_way(session: Session, watch: Watch, lock_timeout_ms: int) -> str | None:
+    """Who was seen in the way; where nobody looked meanwhile, who is there now and can have been it. None: nobody."""
+    return watch.blocked_by() or "; ".join(blockers(session, lock_timeout_ms / 1000)) or None
 
 
-def _gave_up(error: Transient, attempts: int, standing: str) -> Transient:
-    message = f"{error.message} in each of {attempts} tries; {standing}"
+def _in_words(standing: str | None) -> str:
+    return f"in the way: {standing}" if standing else "who was in the way has gone"
+
+
+def _gave_up(error: DbmigrationError, attempts: int, standing: str | None) -> Transient:
+    message = f"{error.message} in each of {attempts} tries; {_in_words(standing)}"
     return Transient(Reason.LOCK_TIMEOUT, message, place=error.place, values=error.values, after_sql=True)
 
 

@@ -1,12 +1,10 @@
 """Who stands in the way of a lock: asked right after a lock timeout, when those who outlasted it are still there."""
 
+from dbmigration.postgres.activity import FIRST_USER_OID
 from dbmigration.postgres.lock import describe
 from dbmigration.postgres.session import Session
 
 _AT_MOST = 5
-
-_FIRST_USER_OID = 16384
-"""Locks on the system's own catalogs (lower oids; access/transam.h) block no migration for long."""
 
 
 def blockers(session: Session, waited_s: float) -> list[str]:
@@ -24,7 +22,7 @@ def blockers(session: Session, waited_s: float) -> list[str]:
             AND (a.xact_start IS NULL OR a.xact_start <= pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => %s))
             AND EXISTS (
                 SELECT FROM pg_catalog.pg_locks AS l
-                WHERE l.pid = a.pid AND l.granted AND l.locktype = 'relation' AND l.relation::bigint >= {_FIRST_USER_OID}
+                WHERE l.pid = a.pid AND l.granted AND l.locktype = 'relation' AND l.relation::bigint >= {FIRST_USER_OID}
             )
         UNION ALL
         SELECT NULL, p.owner, NULL, NULL, EXTRACT(epoch FROM pg_catalog.clock_timestamp() - p.prepared)::float8, p.gid

@@ -9,7 +9,10 @@ _EVERY_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class FileProgress:
-    """Where a file stands. `statements` None: not counted. `message`: a warning of the server's or why we wait, without values."""
+    """Where a file stands. `statements` None: not counted. `message`: a warning of the server's or why we wait, without values.
+
+    `blocked_by`: sessions that hold what we wait for. `notice`: `message` is worth a line of its own in a log.
+    """
 
     file: str
     statement: int
@@ -18,6 +21,8 @@ class FileProgress:
     bytes_done: int
     bytes_total: int
     message: str | None = None
+    blocked_by: str | None = None
+    notice: bool = False
 
 
 OnProgress = Callable[[FileProgress], None]
@@ -41,9 +46,10 @@ class Ticker:
             self._next_at = now + _EVERY_S
             self._tell(None)
 
-    def say(self, message: str) -> None:
-        self._tell(message)
+    def say(self, message: str, *, blocked_by: str | None = None, notice: bool = True) -> None:
+        self._tell(message, blocked_by=blocked_by, notice=notice)
 
-    def _tell(self, message: str | None) -> None:
-        statement, line, bytes_done = self._last
-        self._on_progress(FileProgress(self._file, statement, self._statements, line, bytes_done, self._bytes_total, message))
+    def _tell(self, message: str | None, *, blocked_by: str | None = None, notice: bool = False) -> None:
+        statement, line, done = self._last
+        total = self._bytes_total
+        self._on_progress(FileProgress(self._file, statement, self._statements, line, done, total, message, blocked_by, notice))

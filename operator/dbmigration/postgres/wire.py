@@ -153,14 +153,18 @@ class _Exchange:
         """Until the socket is ready. True: it can be read."""
         socket = self._pgconn.socket
         stop = self._session.stop
+        watch = self._session.watch
         while True:
             asked = stop.is_set()
             if asked:
                 self._cancel()
             watched = [socket] if asked else [socket, stop.wakes.fileno()]
-            readable, writable, _ = select.select(watched, [socket] if write else [], [], _CANCEL_EVERY_S if asked else None)
+            timeout = _CANCEL_EVERY_S if asked else watch.due_in() if watch is not None else None
+            readable, writable, _ = select.select(watched, [socket] if write else [], [], timeout)
             if socket in readable or writable:
                 return socket in readable
+            if watch is not None:
+                watch.look()
 
     def _cancel(self) -> None:
         now = time.monotonic()
