@@ -44,6 +44,11 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ),
     ("a version that is no number", {"rollback": {"to": "3"}}, "rollback.to is the number of a file as its name has it"),
     ("up and down at once", {"rollback": {"to": "003"}, "target": "004"}, "while spec.rollback stands nothing is applied"),
+    ("a schedule of four fields", {"driftCheck": {"schedule": "0 6 * *"}}, "a schedule has the five fields of cron"),
+    ("an hour that does not exist", {"driftCheck": {"schedule": "0 24 * * *"}}, "a schedule has the five fields of cron"),
+    ("a drift check that says nothing", {"driftCheck": {}}, "driftCheck needs schedule, policy or both"),
+    ("a time zone for no schedule", {"driftCheck": {"policy": "Off", "timeZone": "UTC"}}, "driftCheck.timeZone is about"),
+    ("a severity that is no choice", {"lint": {"failOn": "note"}}, 'supported values: "error", "warning", "never"'),
     ("a misspelt field", {"backups": {"policy": "Skip"}}, 'unknown field "spec.backups"'),
 ]
 
