@@ -1,6 +1,6 @@
 """A command's parameters as words of the command line: declared in its signature, read with the standard library's argparse.
 
-`Annotated[Path, Option("--dir", metavar="DIR", help="…")]` declares one. Only the command that was called is built (decision 012).
+`Annotated[Path, Option("--dir", metavar="DIR", help="…")]` declares one. Only the command that was called is built (decision 014).
 """
 
 import argparse
