@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# The tests on the cluster wait most of the time: the others run beside them.
+BESIDE := -n 2 --dist loadgroup
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo demo-down test test-all lint format bench crds lock cluster-up cluster-down image
@@ -30,10 +32,10 @@ demo-down: $(READY) ## remove what `make demo` made
 	@$(BIN)/python -m tests.demo down
 
 test: $(READY) lint ## all tests but the slow ones: unit, engine (real PostgreSQL), e2e (real cluster)
-	@$(BIN)/python -m pytest tests/unit tests/engine tests/e2e -m "not slow"
+	@$(BIN)/python -m pytest $(BESIDE) -m "not slow" tests/e2e tests/engine tests/unit
 
 test-all: $(READY) lint ## the slow ones too
-	@$(BIN)/python -m pytest tests/unit tests/engine tests/e2e
+	@$(BIN)/python -m pytest $(BESIDE) tests/e2e tests/engine tests/unit
 
 lint: $(READY) ## ruff, mypy --strict, import-linter, generated files up to date
 	@$(BIN)/ruff check --quiet .
