@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from dbmigration.kube.crd import FILE_NAME, build_crd, main, render
@@ -49,9 +50,9 @@ def test_schema_is_structural() -> None:
             assert node.get("default", "") is not None, path
 
 
-def test_every_field_of_spec_is_described() -> None:
-    undescribed = [path for path, node in nodes(schema("spec"), "spec") if not path.endswith("[]") and "description" not in node]
-    assert undescribed == []
+@pytest.mark.parametrize("part", ["spec", "status"])
+def test_every_field_is_described_for_kubectl_explain(part: str) -> None:
+    assert [path for path, node in nodes(schema(part), part) if not path.endswith("[]") and "description" not in node] == []
 
 
 def test_everything_a_rule_looks_at_is_bounded() -> None:

@@ -52,33 +52,58 @@ class Database(Reported):
     server_version: str
 
 
-class BackupRecord(Reported):
-    """A dump that was read to its end. `uri` names volume file or object; also stands as JSON beside the dump."""
+class Shown(Reported):
+    """Part of the status as it is: the docstrings of its fields are what `kubectl explain` prints."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class BackupRecord(Shown):
+    """A dump that was read to its end. It also stands as JSON beside the dump."""
 
     uri: str
+    """Volume and file, or object."""
     bytes: int
+    """Size of the dump."""
     sha256: str
+    """SHA-256 of the dump as it was read back from where it is stored, in hexadecimal digits."""
     server_version: str
+    """Version of the server it was taken from."""
     dump_version: str
+    """Version of the pg_dump that took it."""
     database: str
+    """Name of the database."""
     snapshot_lsn: str | None = None
+    """Place in the write-ahead log when the dump began: what was written later is not in it."""
     started_at: datetime
+    """When the dump began."""
     completed_at: datetime
+    """When it was read to its end and had its final name."""
     verified: bool
+    """It was read to its end, and what is stored has the SHA-256 of what was dumped."""
 
 
-class MigrationReport(Reported):
-    """One file of the plan after the run. Durations in milliseconds."""
+class MigrationReport(Shown):
+    """One file of the plan after the run."""
 
     name: str
+    """Name of the file."""
     state: State
+    """Applied, AppliedUnverified (the history holds no checksum), Pending, Skipped (not for this environment), Failed or RolledBack."""
     checksum: str | None = None
+    """SHA-256 of the file's text."""
     applied_at: datetime | None = None
+    """When it was applied, as the history says."""
     duration_ms: int | None = None
+    """How long it took on the server, in milliseconds."""
     sqlstate: str | None = None
+    """PostgreSQL's code for what stopped it."""
     line: int | None = None
+    """Line of the statement that failed."""
     statement: str | None = None
+    """Beginning of the statement that failed, its values replaced."""
     message: str | None = None
+    """What stopped it, or why it is not applied."""
 
 
 class Report(Reported):
