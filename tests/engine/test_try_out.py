@@ -280,3 +280,20 @@ def test_ctrl_c_drops_the_scratch_database_and_stops_the_server(
     assert (process.returncode, "Interrupted" in err, PASSWORD in out + err) == (128 + signal_number, True, False)
     assert leftovers(database) == ""
     assert set(Path("/tmp").glob("dbmigration-scratch-*")) == before
+
+
+def test_a_seed_has_to_run_twice_and_leave_as_many_rows(database: Database, tmp_path: Path) -> None:
+    seeds = {
+        "seed-again.sql": "INSERT INTO app.projects VALUES (1) ON CONFLICT DO NOTHING;\n",
+        "seed-fails.sql": "INSERT INTO app.projects VALUES (2);\n",
+        "seed-grows.sql": "INSERT INTO app.projects SELECT max(id) + 10 FROM app.projects;\n",
+        "seed-other.sql": "-- Environment: development\nSELECT 1 / 0;\n",
+    }
+    write_files(tmp_path, GOOD | seeds)
+    ended = tried(database, tmp_path, "--environment", "staging")
+    lines = {line.split()[0]: re.split(r"  +", line)[-1] for line in ended.out.splitlines() if line.startswith("seed-")}
+    assert (ended.status, lines) == (Exit.FAILED, {"seed-again.sql": "passed", "seed-fails.sql": "failed", "seed-grows.sql": "failed"})
+    said = ended.err.splitlines()
+    assert said[0].startswith(f"{tmp_path / 'seed-fails.sql'}:1: error: SeedFailed (SQLSTATE 23505)")
+    grows = said.index(f"{tmp_path / 'seed-grows.sql'}: error: run a second time, it leaves another number of rows:")
+    assert said[grows + 1] == "  app.projects: 3 rows, then 4"

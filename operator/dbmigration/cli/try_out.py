@@ -107,7 +107,7 @@ def _plan(
         raise words.BadParameter(f"{since!r} is not a version: give the digits of a file's name, like 003", param_hint="--from")
     plan = make_plan(files, History(), environment=asked.environment, target=target, out_of_order=False, reapply_rolled_back=False)
     return TryOut(
-        plan.pending,
+        (*plan.pending, *plan.pending_seeds),
         asked.history or files.config.history or HistoryTable(),
         Execution(statement_timeout_ms=statement_timeout_ms),
         f"test-{os.urandom(4).hex()}",
@@ -173,21 +173,24 @@ def _print_problems(trials: "Sequence[Trial]", asked: o.Asked) -> None:
             print_failure(trial.error, directory=asked.directory, show_values=asked.show_values)
         elif trial.turn is not None:
             print_error(f"{_script(trial, asked.directory)}: error: {_problem(trial)}")
-            for drift in trial.drift:
-                sys.stderr.write(f"  {drift}\n")
+            for line in (*trial.drift, *trial.rows):
+                sys.stderr.write(f"  {line}\n")
 
 
 def _script(trial: "Trial", directory: Path) -> Path:
     """The file that has to be mended."""
     from dbmigration.run.try_out import Turn
 
-    rolls_back = trial.turn is Turn.DOWN and trial.file.rollback is not None
-    return directory / (trial.file.rollback.name if rolls_back and trial.file.rollback else trial.file.name)
+    if trial.turn is Turn.DOWN and trial.file.rollback is not None:
+        return directory / trial.file.rollback.name
+    return trial.file.path
 
 
 def _problem(trial: "Trial") -> str:
     from dbmigration.run.try_out import Turn
 
+    if trial.rows:
+        return "run a second time, it leaves another number of rows:"
     if not trial.drift:
         return f"there is no {trial.file.rollback_name}"
     if trial.turn is Turn.AGAIN:
@@ -223,6 +226,7 @@ def _as_json(trials: "Sequence[Trial]") -> dict[str, Any]:
                     "file": trial.error and trial.error.place.file,
                     "line": trial.error and trial.error.place.line,
                     "drift": [str(drift) for drift in trial.drift] or None,
+                    "rows": list(trial.rows) or None,
                     "note": trial.note,
                 }.items()
                 if value is not None

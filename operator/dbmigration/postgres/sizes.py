@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dbmigration.postgres.quote import identifier
+from dbmigration.postgres.quote import identifier, literal
 from dbmigration.postgres.session import Session
 
 COUNTED_BYTES = 8 * 1024 * 1024
@@ -78,3 +78,16 @@ def schema_tables(session: Session, schemas: Sequence[str]) -> list[tuple[str, s
             (list(schemas),),
         )
     ]
+
+
+def row_counts(session: Session) -> dict[str, int]:
+    """The number of rows of each table, counted, by its quoted name; ours and the system's are left out. For small databases."""
+    names = session.query(
+        """SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class AS c
+        JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+        WHERE c.relkind = 'r' AND n.nspname NOT IN ('information_schema', 'dbmigration') AND n.nspname !~ '^pg_' ORDER BY 1"""
+    )
+    if not names:
+        return {}
+    counts = " UNION ALL ".join(f"SELECT {literal(name)}::text, pg_catalog.count(*) FROM {name}" for (name,) in names)
+    return dict(session.query(counts))

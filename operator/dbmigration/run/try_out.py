@@ -15,9 +15,11 @@ from dbmigration.catalog.compare import Change, Drift, compare
 from dbmigration.catalog.snapshot import take_snapshot
 from dbmigration.errors import DbmigrationError
 from dbmigration.migrations.model import HistoryTable, MigrationFile
-from dbmigration.postgres.apply import apply_file, rollback_file
+from dbmigration.migrations.seeds import NUMBER as SEED_NUMBER
+from dbmigration.postgres.apply import apply_file, apply_seed, rollback_file
 from dbmigration.postgres.session import Session, connect
 from dbmigration.postgres.settings import Execution, Settings
+from dbmigration.postgres.sizes import row_counts
 from dbmigration.run.stop import StopRequest
 from dbmigration.scratch.database import scratch_database
 
@@ -49,7 +51,8 @@ class Outcome(StrEnum):
 class Trial:
     """What came of one file. Times in milliseconds, None for a turn that did not come to its end.
 
-    FAILED with an `error`: the turn's SQL failed; with `drift`: it ran, and left another schema than it should. `note` is no failure.
+    FAILED with an `error`: the turn's SQL failed; with `drift`: it ran, and left another schema than it should; with `rows`: a seed's
+    second run changed the number of rows of these tables. `note` is no failure.
     """
 
     file: MigrationFile
@@ -60,6 +63,7 @@ class Trial:
     turn: Turn | None = None
     error: DbmigrationError | None = None
     drift: tuple[Drift, ...] = ()
+    rows: tuple[str, ...] = ()
     note: str | None = None
 
     @property
@@ -73,7 +77,9 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class TryOut:
-    """The files in order; those before `since` (a number) are applied only. `require_rollback`: a file without a rollback script fails."""
+    """The files in order, seeds last; those before `since` (a number) are applied only. `require_rollback`: a migration without a rollback
+    script fails.
+    """
 
     files: tuple[MigrationFile, ...]
     table: HistoryTable
@@ -125,6 +131,9 @@ class TryOut:
 
     def _try(self, sandbox: "_Sandbox", trial: Trial, before: "Snapshot") -> "Snapshot":
         """The schema that the file made."""
+        if trial.file.number == SEED_NUMBER:
+            self._try_twice(sandbox, trial)
+            return before
         made = sandbox.look()
         if trial.file.rollback is not None:
             self._try_back(sandbox, trial, before, made)
@@ -133,6 +142,24 @@ class TryOut:
         else:
             trial.outcome = Outcome.NO_ROLLBACK
         return made
+
+    def _try_twice(self, sandbox: "_Sandbox", trial: Trial) -> None:
+        """What a seed promises: to run any number of times."""
+        rows = row_counts(sandbox.session)
+        try:
+            trial.again_ms = sandbox.up(trial.file)
+        except DbmigrationError as error:
+            sandbox.raise_if_over(error)
+            trial.fail(Turn.AGAIN, error=error)
+            return
+        after = row_counts(sandbox.session)
+        # Our own record of it is not among them.
+        changed = [f"{name}: {rows.get(name, 0)} rows, then {count}" for name, count in sorted(after.items()) if rows.get(name, 0) != count]
+        if changed:
+            trial.fail(Turn.AGAIN)
+            trial.rows = tuple(changed)
+            return
+        trial.outcome = Outcome.PASSED
 
     def _try_back(self, sandbox: "_Sandbox", trial: Trial, before: "Snapshot", made: "Snapshot") -> None:
         turn = Turn.DOWN
@@ -193,7 +220,8 @@ class _Sandbox:
 
     def up(self, file: MigrationFile) -> int:
         plan = self.plan
-        return apply_file(
+        apply = apply_seed if file.number == SEED_NUMBER else apply_file
+        return apply(
             self.session, file, table=plan.table, execution=self.execution, run_id=plan.run_id, on_progress=lambda _: None
         ).duration_ms
 
