@@ -14,7 +14,7 @@ from dbmigration.run.result import RunResult
 from dbmigration.run.rollback import RollbackPlan, down_to, last_run, only, refuse_other_plan
 from dbmigration.run.stop import StopRequest
 from tests.engine.conftest import Database
-from tests.engine.support import PLATFORM, applied_names, write_files
+from tests.engine.support import PLATFORM, applied_names, statements_done, write_files
 
 FILES = {
     "001_one.sql": "CREATE TABLE one (id int PRIMARY KEY, name text);",
@@ -175,6 +175,22 @@ def test_going_down_again_does_nothing_and_coming_back_needs_a_word_or_a_new_tex
 
     write_files(folder, {"003_three.sql": "ALTER TABLE one ADD COLUMN three int;"})
     assert engine(database, folder).run().version() == "004"
+
+
+def test_a_file_that_failed_half_way_can_be_undone(database: Database, folder: Path) -> None:
+    """failed-midway-non-transactional, and the way out is down."""
+    fourth = {
+        "004_indexes.sql": "CREATE INDEX CONCURRENTLY by_name ON one (name);\nCREATE INDEX CONCURRENTLY nowhere ON absent (name);\n",
+        "rollback-004.sql": "DROP INDEX CONCURRENTLY IF EXISTS by_name;\n",
+    }
+    write_files(folder, fourth)
+    assert engine(database, folder).run().error is not None
+    assert statements_done(database, "004_indexes.sql") == [1]
+    done = engine(database, folder).rollback(down_to("003"))
+    assert (done.error, [each.name for each in done.rolled_back], done.version()) == (None, ["004_indexes.sql"], "003")
+    assert database.psql("SELECT count(*) FROM pg_class WHERE relname = 'by_name'") == "0"
+    assert statements_done(database, "004_indexes.sql") == []
+    assert states(engine(database, folder).look())[-1] is State.ROLLED_BACK
 
 
 def test_plan_hash_survives_an_interrupted_rollback_and_nothing_else(database: Database, folder: Path) -> None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from dbmigration.api.reasons import Reason
-from dbmigration.api.report import MigrationReport, Outcome
+from dbmigration.api.report import TERMINATION_LIMIT, MigrationReport, Outcome
 from dbmigration.api.states import State
 from dbmigration.api.status import MIGRATIONS_KEPT, RUNS_KEPT, STATUS_LIMIT, Status
 from dbmigration.decide.rules import decide
@@ -44,6 +44,17 @@ def test_status_fits_32_kib_whatever_the_set(count: int) -> None:
     assert 0 < len(status.migrations) <= MIGRATIONS_KEPT
     assert status.migrations[-1].name == told.migrations[-1].name
     assert 0 < len(status.runs) <= RUNS_KEPT
+
+
+@pytest.mark.parametrize("count", [4, 50, 500])
+def test_seeds_and_losses_make_neither_status_nor_termination_message_too_long(count: int) -> None:
+    names = tuple(f"seed-{number:03d}{LONGEST}" for number in range(count))
+    told = report(seeds=migrations(count), seeded_now=names, rolled_back_now=names, losses=("x" * 300,) * 20)
+    assert len(told.summary().to_json().encode()) <= TERMINATION_LIMIT
+    status = decide(seen(status=Status(run=run()), jobs=(ended(told),)), NOW).status
+    assert len(status.to_json().encode()) <= STATUS_LIMIT
+    assert status.run is not None
+    assert status.run.reason == Reason.UP_TO_DATE
 
 
 def test_newest_files_and_runs_are_the_ones_that_stay() -> None:

@@ -75,12 +75,13 @@ def event(kind: str, file: MigrationFile, *, actor: str, run_id: str, detail: Ma
         VALUES ({literal(actor)}, {literal(run_id)}, {literal(kind)}, {literal(file.name)}, {literal(found)}::jsonb)"""
 
 
-def forgotten(table: HistoryTable, file: MigrationFile) -> tuple[str, str]:
-    """Takes the file's history row and checksum away."""
+def forgotten(table: HistoryTable, file: MigrationFile) -> tuple[str, str, str]:
+    """Takes the file's history row and checksum away, and what is recorded of its statements when it is unfinished."""
     name = literal(file.name)
     return (
         f"DELETE FROM {qualified(table.schema, table.table)} WHERE migration_name = {name}",
         f"DELETE FROM {SCHEMA}.checksum WHERE migration_name = {name}",
+        unstep(file.key),
     )
 
 

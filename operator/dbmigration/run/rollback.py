@@ -43,9 +43,9 @@ def last_run() -> Choose:
 
     def choose(files: MigrationSet, history: History, last: LastRun) -> tuple[MigrationFile, ...]:
         names = set(last())
-        applied = _applied(files, history)
-        chosen = tuple(file for file in applied if file.name in names)
-        _refuse_below_others(chosen, applied)
+        undoable = _undoable(files, history)
+        chosen = tuple(file for file in undoable if file.name in names)
+        _refuse_below_others(chosen, undoable)
         return _with_scripts(chosen)
 
     return choose
@@ -90,28 +90,28 @@ def story_of(plan: RollbackPlan) -> str:
 
 
 def down_to(version: str) -> Choose:
-    """Every applied file with a higher number than `version`; "000" undoes all. `version` must be applied itself, or be zero."""
+    """Every applied or unfinished file with a higher number than `version`, which must be applied itself; "000" undoes all."""
 
     def choose(files: MigrationSet, history: History, _: LastRun) -> tuple[MigrationFile, ...]:
         wanted = _number(version, files)
         applied = _applied(files, history)
         if wanted and all(file.number != wanted for file in applied):
             raise Permanent(Reason.TARGET_UNKNOWN, f"{version} is not applied here, so there is no way back to it")
-        return _with_scripts(tuple(file for file in applied if file.number > wanted))
+        return _with_scripts(tuple(file for file in _undoable(files, history) if file.number > wanted))
 
     return choose
 
 
 def only(version: str) -> Choose:
-    """One file, which has to be the newest applied one: others were built on it."""
+    """One file, which has to be the newest applied or unfinished one: others were built on it."""
 
     def choose(files: MigrationSet, history: History, _: LastRun) -> tuple[MigrationFile, ...]:
         wanted = _number(version, files)
-        applied = _applied(files, history)
-        chosen = tuple(file for file in applied if file.number == wanted)
+        undoable = _undoable(files, history)
+        chosen = tuple(file for file in undoable if file.number == wanted)
         if not chosen:
             raise Permanent(Reason.TARGET_UNKNOWN, f"{version} is not applied here, so there is nothing to roll back")
-        _refuse_below_others(chosen, applied)
+        _refuse_below_others(chosen, undoable)
         return _with_scripts(chosen)
 
     return choose
@@ -130,6 +130,12 @@ def _refuse_below_others(chosen: tuple[MigrationFile, ...], applied: tuple[Migra
             f"{', '.join(reversed(later))} came after {oldest.name}: roll all of them back with `rollback --to {before}`",
             place=Place(oldest.name),
         )
+
+
+def _undoable(files: MigrationSet, history: History) -> tuple[MigrationFile, ...]:
+    """Newest first: what is applied, and what was begun without a transaction and failed half-way."""
+    names = {row.name for row in history.applied} | set(history.partial)
+    return tuple(sorted((file for file in files.files if file.name in names), key=lambda file: file.number, reverse=True))
 
 
 def _applied(files: MigrationSet, history: History) -> tuple[MigrationFile, ...]:
