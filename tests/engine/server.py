@@ -135,13 +135,14 @@ max_prepared_transactions = 5
 
 @contextlib.contextmanager
 def running_server(
-    *, fsync: bool = False, log_statements: bool = True, settings: Mapping[str, str] | None = None
+    *, fsync: bool = False, log_statements: bool = True, settings: Mapping[str, str] | None = None, binaries: Path | None = None
 ) -> Iterator[PostgresServer]:
     """A fresh server with a superuser and a plain role that owns the databases. Stopped, by its process id, and removed afterwards.
 
-    Without `fsync` it forgets what it did when the machine crashes, which a test's server may; a benchmark's may not.
+    Without `fsync` it forgets what it did when the machine crashes, which a test's server may; a benchmark's may not. `binaries`: the
+    folder of its programs, None for this machine's own.
     """
-    binaries = require_binaries()
+    binaries = binaries or require_binaries()
     account = unprivileged()
     directory = Path(tempfile.mkdtemp(prefix="dbmigration-pg-"))
     if account:

@@ -6,9 +6,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from dbmigration.errors import Permanent
 from dbmigration.lint import check_folder
 from dbmigration.lint.names import Relation
 from tests.engine.conftest import Database
+from tests.engine.support import apply_all, write_files
 
 CHANGES = """
 varchar(10): varchar(20), varchar(10), varchar(5), varchar, text, citext, char(10), text USING c::text, text USING trim(c), name
@@ -298,3 +300,17 @@ def _split(news: str) -> list[str]:
         else:
             parts[-1] += character
     return parts
+
+
+def test_a_word_that_only_newer_grammars_keep_for_themselves_is_a_name_to_older_servers(database: Database, tmp_path: Path) -> None:
+    """json_value names a function up to 16 (docs/rules/syntax-error.md): what our parser refuses, the server decides."""
+    sql = "CREATE FUNCTION json_value(a text) RETURNS text LANGUAGE sql AS 'SELECT a';\nSELECT json_value('x');"
+    files = write_files(tmp_path, {"001_named.sql": sql})
+    assert ("syntax-error", 1) in [(finding.rule, finding.line) for finding in check_folder(tmp_path)]
+    with database.connect() as session:
+        older = session.server.major < 17
+    if older:
+        assert apply_all(database, files).files == ["001_named.sql"]
+    else:
+        with pytest.raises(Permanent):
+            apply_all(database, files)

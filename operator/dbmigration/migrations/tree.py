@@ -5,11 +5,11 @@ on each command's page. What depends on the catalog (REINDEX or CLUSTER of a par
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from postgast.pg_query_pb2 import DefElem, Node
+    from postgast.pg_query_pb2 import DefElem, Node, RawStmt
 
 _ENUM_ADDITION: Final = re.compile(rb"\badd\s+value\b", re.IGNORECASE)
 _ENUM_CREATION: Final = re.compile(rb"\bas\s+enum\b", re.IGNORECASE)
@@ -24,13 +24,29 @@ _ALONE: Final = {
 }
 
 
-def parse_one(sql: bytes) -> "Node | None":
-    """The tree of one statement, None when this parser does not understand it."""
+class TooDeep(Exception):
+    """Nested deeper than a tree is handed over (protobuf: 100 levels, some 45 operators in a row). The server takes far more."""
+
+
+def parse(sql: str) -> "Sequence[RawStmt]":
+    """The trees of all its statements. Raises postgast.PgQueryError for what the grammar does not know, and TooDeep."""
     import postgast  # a run with nothing to do, and a file of INSERTs, need no parser
+    from google.protobuf.message import DecodeError
 
     try:
-        statements = postgast.parse(sql.decode("utf-8", "replace")).stmts
-    except postgast.PgQueryError:
+        parsed: Sequence[RawStmt] = postgast.parse(sql).stmts
+    except DecodeError:
+        raise TooDeep from None
+    return parsed
+
+
+def parse_one(sql: bytes) -> "Node | None":
+    """The tree of one statement, None when this parser does not understand it."""
+    from postgast import PgQueryError
+
+    try:
+        statements = parse(sql.decode("utf-8", "replace"))
+    except (PgQueryError, TooDeep):
         return None
     return statements[0].stmt if len(statements) == 1 else None
 

@@ -11,7 +11,7 @@ from dbmigration.lint.model import Model, Table
 from dbmigration.lint.names import Relation, quoted
 from dbmigration.lint.operations import ConstraintKind, Object, Operation
 from dbmigration.lint.replay import replay
-from dbmigration.lint.script import Role, Script, read_script
+from dbmigration.lint.script import Parsed, Role, Script, read_script
 from dbmigration.migrations.model import MigrationFile
 
 
@@ -72,7 +72,7 @@ def effects_of(files: tuple[MigrationFile, ...]) -> Iterator[tuple[MigrationFile
     """For each file in order. A file that cannot be read to its end has what stands before the place, and says so in `unread`."""
     model = Model()
     for file in files:
-        script = read_script(file.path, Role.MIGRATION, transaction=file.header.transaction, size=file.size)
+        script = read_script(file.path, Role.MIGRATION, transaction=file.header.transaction, size=file.size, part=file.part)
         collected = _Collector(model)
         for statement in script.statements:
             for operation in statement.operations:
@@ -132,7 +132,10 @@ class _Collector:
             if not (kind is Object.INDEX and table and self._is_made(table))
         )
         tables = tuple(describe(found) for kind, name in self.made if kind is Object.TABLE and (found := self.model.find(name)) is not None)
-        unread = [f"{_count(self.code, 'DO block')}: code that runs at once"] if self.code else []
+        deep = [statement for statement in script.statements if statement.word != b"DO" and _runs_code(statement)]
+        blocks = self.code - len(deep)
+        unread = [f"{_count(blocks, 'DO block')}: code that runs at once"] if blocks else []
+        unread += [f"line {statement.line}: nested too deeply for this parser" for statement in deep]
         unread += [f"line {s.line}: no statement that this parser knows" for s in script.statements if s.problem is not None]
         if script.refused is not None:
             unread.append(f"the file from line {script.refused.place.line} on: {script.refused.message}")
@@ -183,6 +186,10 @@ class _Collector:
     def _is_made(self, name: Relation) -> bool:
         """A relation or type of this file, or a passing one."""
         return name in self.passing or any((kind, name) in self.made for kind in (*op.RELATIONS, Object.TYPE, Object.DOMAIN))
+
+
+def _runs_code(statement: Parsed) -> bool:
+    return any(isinstance(operation, op.Code) and operation.runs for operation in statement.operations)
 
 
 def describe(table: Table) -> TableEffect:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any
 
+from dbmigration.migrations import tree
 from dbmigration.postgres.quote import identifier, literal
 from dbmigration.postgres.session import Session
 
@@ -59,17 +60,12 @@ _EXISTS: Mapping[What, tuple[str, bool]] = {
 
 def note(session: Session, sql: bytes) -> dict[str, Any]:
     """What has to be known before the statement runs. Names mean what they mean under the session's present search_path."""
-    import postgast
-
-    try:
-        parsed = postgast.parse(sql.decode())
-    except (postgast.PgQueryError, UnicodeDecodeError):
+    node = tree.parse_one(sql)
+    if node is None:
         return {"what": What.OTHER.value}  # the server will say what is wrong
-    if len(parsed.stmts) != 1:
-        return {"what": What.OTHER.value}
-    kind = parsed.stmts[0].stmt.WhichOneof("node") or ""
+    kind = node.WhichOneof("node") or ""
     read = _READERS.get(kind)
-    found = read(session, getattr(parsed.stmts[0].stmt, kind)) if read is not None else {"what": What.OTHER}
+    found = read(session, getattr(node, kind)) if read is not None else {"what": What.OTHER}
     return {key: value.value if isinstance(value, What) else value for key, value in found.items()}
 
 

@@ -5,8 +5,9 @@ from typing import Any, Final
 
 import postgast
 
-from dbmigration.lint.operations import Operation
+from dbmigration.lint.operations import Code, Operation, Query
 from dbmigration.lint.reading import alter, data, objects, tables
+from dbmigration.migrations.tree import TooDeep, parse
 
 
 class NotSql(Exception):
@@ -19,11 +20,17 @@ class NotSql(Exception):
 
 
 def read_operations(sql: bytes) -> tuple[Operation, ...]:
-    """What it does; () for what no rule or model cares about. Raises NotSql for what PostgreSQL 18's grammar does not know."""
+    """What it does; () for what no rule or model cares about. Raises NotSql for what PostgreSQL 18's grammar does not know.
+
+    What is nested too deeply for the parser is code that nobody looks into.
+    """
+    text = sql.decode("utf-8", "replace")
     try:
-        statements = postgast.parse(sql.decode("utf-8", "replace")).stmts
+        statements = parse(text)
     except postgast.PgQueryError as error:
         raise NotSql(error.message, error.cursorpos - 1 if error.cursorpos else None) from error
+    except TooDeep:
+        return (Query(0), Code(0, text, runs=True))
     return tuple(operation for statement in statements for operation in _read(statement.stmt))
 
 
