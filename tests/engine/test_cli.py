@@ -408,6 +408,18 @@ def test_a_terminal_gets_a_table_a_bar_and_a_question(database: Database, folder
     assert (status, tables(database)) == (0, "one")
 
 
+def test_a_graph_has_the_states_of_the_database_that_is_asked(database: Database, folder: Path, tmp_path: Path) -> None:
+    succeeds(database, "apply", *staging(folder), "--target", "001")
+    drawn = succeeds(database, "graph", "--states", *staging(folder)).out
+    assert re.findall(r'"(\d+) \w+<br/>(\w+)', drawn) == [("001", "Applied"), ("002", "Pending"), ("003", "Skipped")]
+    picture = tmp_path / "state.svg"
+    succeeds(database, "graph", "--dsn", database.dsn, "--output", str(picture), *staging(folder))
+    assert "1 Applied, 1 Pending, 1 Skipped" in picture.read_text()
+    assert "<br/>" not in succeeds(database, "graph", "--dir", str(folder)).out.replace("<br/>only in production", "")
+    away = dbmigration(database, "graph", "--states", *staging(folder), changes={"PGPORT": "1"})
+    assert (away.status, away.out) == (3, "")
+
+
 def test_nothing_to_do_imports_neither_parser_nor_models_nor_tables(database: Database, folder: Path) -> None:
     succeeds(database, "apply", *staging(folder))
     done = subprocess.run(

@@ -167,3 +167,8 @@ def test_text_stands_out_from_its_ground_in_light_and_dark(state: State | None) 
     assert contrast(colours.dark_fill, colours.dark_text) >= 7
     assert contrast(colours.line, "#ffffff") >= 2.9
     assert contrast(colours.line, colours.dark_fill) >= 2.9
+
+
+def test_the_picture_in_the_documentation_is_what_the_command_draws() -> None:
+    """Made by: dbmigration graph --output docs/graph.svg"""
+    assert as_svg(graph_of(read_set(PLATFORM))) == (PLATFORM.parent / "docs" / "graph.svg").read_text()
