@@ -4,14 +4,23 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from dbmigration.api.reasons import Reason
+from dbmigration.api.report import TERMINATION_LIMIT, Report
 from dbmigration.errors import Transient
 from dbmigration.postgres.apply import FileProgress
 from dbmigration.postgres.settings import Execution
+from dbmigration.postgres.watch import Held
+from dbmigration.run.engine import Engine
+from dbmigration.run.options import RunOptions
+from dbmigration.run.progress import Progress, Step
+from dbmigration.run.reporting import build_report
+from dbmigration.run.result import Done, RunResult
+from dbmigration.run.stop import StopRequest
 from tests.engine.conftest import Database
 from tests.engine.server import wait_until
 from tests.engine.support import Applied, applied_names, apply_all, apply_pending, wait_for, write_files
@@ -294,3 +303,41 @@ def test_a_prepared_transaction_in_the_way_is_named_while_it_is_waited_for(busy:
             session, write_files(tmp_path, {"001_alter.sql": ALTER}), execution=Execution(lock_timeout_ms=60_000), on_progress=listen
         )
     assert gid in (ended[0].blocked_by or "")
+
+
+def test_a_run_tells_its_waits_as_progress_and_reports_what_it_held(busy: Database, tmp_path: Path) -> None:
+    write_files(tmp_path / "m", {"001_holds.sql": ALTER + "SELECT pg_sleep(1.5);\n"})
+    told: list[Progress] = []
+    with reading(busy) as end:
+
+        def listen(progress: Progress) -> None:
+            told.append(progress)
+            if progress.blocked_by:
+                end()
+
+        options = RunOptions(tmp_path / "m", "run-1", execution=Execution(lock_timeout_ms=60_000))
+        result = Engine(options, busy.conninfo(), listen, StopRequest()).run()
+    assert result.error is None
+    waiting = next(progress for progress in told if progress.blocked_by)
+    assert (waiting.step, waiting.file, waiting.done, waiting.total, waiting.notice) == (Step.APPLY, "001_holds.sql", 0, 1, True)
+    assert told[-1].blocked_by is None
+    report = build_report(result, environment=None)
+    assert [(held.file, held.mode, held.table) for held in report.held] == [("001_holds.sql", "ACCESS EXCLUSIVE", "app.busy")]
+    assert report.held[0].ms >= 1500
+    applied = next(progress for progress in told if progress.finished and progress.step is Step.APPLY)
+    for text in (applied.message, report.message):
+        assert "ACCESS EXCLUSIVE on app.busy for up to" in text
+    assert Report.model_validate_json(report.to_json()).held == report.held
+
+
+def test_the_summary_of_a_report_with_long_warnings_and_locks_still_fits() -> None:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    result = RunResult("r", at, at, warnings=tuple("WARNING: " + "é" * 400 for _ in range(20)))
+    result.applied.append(
+        Done("1" * 200 + ".sql", at, 1, 1, 1, transactional=True, verified=False, held=(Held("SHARE", "t" * 120, 1),) * 20)
+    )
+    whole = build_report(result, environment=None)
+    assert (len(whole.warnings), len(whole.held)) == (10, 5)
+    short = whole.summary()
+    assert short.truncated
+    assert len(short.to_json().encode()) <= TERMINATION_LIMIT

@@ -452,15 +452,16 @@ def test_nothing_pending_after_a_backed_up_change_keeps_backed_up_true() -> None
 
 
 def test_progress_is_written_at_most_every_ten_seconds() -> None:
-    moving = job(pod=PodSeen(PodState.RUNNING, progress=Progress("apply", file="002_b.sql", done=2, total=9)))
+    moving = job(pod=PodSeen(PodState.RUNNING, progress=Progress("apply", file="002_b.sql", done=2, total=9, blocked_by="p" * 2000)))
     first = decide(seen(status=status(run()), jobs=(moving,)), NOW).status
-    assert first.progress == ProgressStatus(step="apply", file="002_b.sql", done=2, total=9, at=NOW)
+    assert first.progress == ProgressStatus(step="apply", file="002_b.sql", done=2, total=9, blocked_by="p" * 1024, at=NOW)
     moved = job(pod=PodSeen(PodState.RUNNING, progress=Progress("apply", file="002_b.sql", done=3, total=9)))
     soon = decide(seen(status=first, jobs=(moved,)), NOW + timedelta(seconds=9)).status
     assert soon == first
     later = decide(seen(status=first, jobs=(moved,)), NOW + timedelta(seconds=10)).status
     assert later.progress
     assert later.progress.done == 3
+    assert later.progress.blocked_by is None
     done = decide(seen(status=later, jobs=(ended(report()),)), NOW + timedelta(seconds=11)).status
     assert done.progress is None
 

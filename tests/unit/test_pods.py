@@ -122,7 +122,10 @@ def test_report_and_progress_are_found_among_other_lines() -> None:
         [
             "plain words",
             line({"event": "progress", "step": "backup", "done": 1}),
-            line({"event": "progress", "step": "apply", "file": "002_b.sql", "done": 2, "total": 9, "message": "index"}),
+            line(
+                {"event": "progress", "step": "apply", "file": "002_b.sql", "done": 2, "total": 9, "message": "index"}
+                | {"blockedBy": "process 7"}
+            ),
             line({"report": json.loads(report(run_id="job-1", message="older").to_json())}),
             line({"report": json.loads(told.to_json())}),
             line({"report": json.loads(report(run_id="other").to_json())}),
@@ -132,10 +135,10 @@ def test_report_and_progress_are_found_among_other_lines() -> None:
         ]
     )
     assert report_in_log(log, "job-1") == told
-    assert progress_in_log(log) == Progress("apply", "002_b.sql", 2, 9, "index")
+    assert progress_in_log(log) == Progress("apply", "002_b.sql", 2, 9, "index", "process 7")
 
 
 def test_hostile_progress_is_taken_only_as_far_as_it_fits() -> None:
     assert progress_in_log(line({"event": "progress", "step": 3})) is None
-    hostile = {"event": "progress", "step": "apply", "file": ["x"], "done": 10**30, "total": -1, "message": {"a": 1}}
+    hostile = {"event": "progress", "step": "apply", "file": ["x"], "done": 10**30, "total": -1, "message": {"a": 1}, "blockedBy": 7}
     assert progress_in_log(line(hostile)) == Progress("apply")

@@ -31,6 +31,7 @@ class Reason(StrEnum):
     DATABASE_READ_ONLY = "DatabaseReadOnly"
     LOCK_HELD = "LockHeld"
     BACKUP_FAILED = "BackupFailed"
+    BACKUP_SPACE_LOW = "BackupSpaceLow"
     CLIENT_VERSION_MISMATCH = "ClientVersionMismatch"
     POD_NOT_STARTED = "PodNotStarted"
     IMAGE_PULL_FAILED = "ImagePullFailed"

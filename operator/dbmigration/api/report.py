@@ -106,6 +106,15 @@ class MigrationReport(Shown):
     """What stopped it, or why it is not applied."""
 
 
+class HeldLock(Reported):
+    """A lock that a file had on a table for at most `ms` milliseconds. ACCESS EXCLUSIVE keeps readers out, the others writers."""
+
+    file: str
+    mode: str
+    table: str
+    ms: int
+
+
 class Report(Reported):
     """The whole story of one run.
 
@@ -114,7 +123,8 @@ class Report(Reported):
     `verified_file`: the newest file whose verify script passed in this run. `drift`: the first of the `drift_count` differences between
     the schema as it was before the run and what migrations had made of it, one line each. `losses`: what a rollback takes away.
     `schema_compared`: the two were compared; where not, `drift_note` says why.
-    `lint`: the worst of the `lint_count` findings in the pending files, one line each.
+    `lint`: the worst of the `lint_count` findings in the pending files, one line each. `warnings`: what on the server could have made the
+    run wait or fail. `held`: the locks of this run that lasted a second or longer, longest first.
     """
 
     run_id: str
@@ -147,6 +157,8 @@ class Report(Reported):
     drift_note: str | None = Field(default=None, max_length=300)
     lint: tuple[str, ...] = ()
     lint_count: int = 0
+    warnings: tuple[str, ...] = ()
+    held: tuple[HeldLock, ...] = ()
     migrations: tuple[MigrationReport, ...] = ()
     seeds: tuple[MigrationReport, ...] = ()
     truncated: bool = False
@@ -160,7 +172,8 @@ class Report(Reported):
         keep = max(len(self.migrations), len(self.seeds))
         while len(report.to_json().encode()) > limit and (
             keep or report.applied_now or report.rolled_back_now or report.losses or report.pending_names or report.drift or report.lint
-        ):
+            or report.warnings or report.held
+        ):  # fmt: skip
             keep //= 2
             report = self.model_copy(
                 update={
@@ -174,6 +187,8 @@ class Report(Reported):
                     "pending_names": self.pending_names[:keep],
                     "drift": self.drift[:keep],
                     "lint": self.lint[:keep],
+                    "warnings": self.warnings[:keep],
+                    "held": self.held[:keep],
                 }
             )
         return report

@@ -121,6 +121,8 @@ class ProgressStatus(StatusModel):
     """Of how much."""
     message: str | None = Field(default=None, max_length=1024)
     """In words."""
+    blocked_by: str | None = Field(default=None, max_length=1024)
+    """The sessions that hold the lock it waits for: process, user, application, state, age. Missing while it does not wait."""
     at: datetime
     """When this was written."""
 

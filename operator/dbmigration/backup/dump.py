@@ -85,7 +85,12 @@ def take_backup(
 
 def file_stem(database: str, at: datetime, run_id: str) -> str:
     """`<database>-<UTC time>-<run id>` in characters that every file system and object store takes."""
-    return f"{_safe(database)}-{at.astimezone(UTC):%Y%m%dT%H%M%SZ}-{_safe(run_id)}"
+    return f"{file_prefix(database)}{at.astimezone(UTC):%Y%m%dT%H%M%SZ}-{_safe(run_id)}"
+
+
+def file_prefix(database: str) -> str:
+    """How the names of all backups of a database begin; those of another one can begin so, too."""
+    return f"{_safe(database)}-"
 
 
 def folder_of(prefix: str) -> PurePosixPath:

@@ -88,6 +88,6 @@ class Bars(Lines):
 
 def _is_worth_a_line(progress: Progress) -> bool:
     """What is done, and that we wait for somebody. "Nothing is pending" is the command's own last line."""
-    if progress.step is Step.LOCK:
+    if progress.step is Step.LOCK or progress.notice:
         return True
     return progress.finished and not (progress.step is Step.PLAN and progress.total is None)

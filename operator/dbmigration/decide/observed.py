@@ -61,6 +61,7 @@ class Progress:
     done: int | None = None
     total: int | None = None
     message: str | None = None
+    blocked_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -255,6 +255,7 @@ def _progress(before: ProgressStatus | None, job: JobSeen, now: datetime) -> Pro
         done=seen.done,
         total=seen.total,
         message=seen.message[:1024] if seen.message else None,
+        blocked_by=seen.blocked_by[:1024] if seen.blocked_by else None,
         at=now,
     )
     if before is not None and before.model_copy(update={"at": now}) == after:

@@ -42,6 +42,7 @@ def progress_in_log(log: str) -> Progress | None:
                 done=_number(line.get("done")),
                 total=_number(line.get("total")),
                 message=_text(line.get("message")),
+                blocked_by=_text(line.get("blockedBy")),
             )
     return None
 

@@ -115,6 +115,7 @@ class Engine:
                 names = ", ".join(file.name for file in pending)
                 self._say(Step.PLAN, f"{len(pending)} pending: {names}", total=len(pending), finished=True)
                 self._lint(session, table, files, plan, result)
+                self._look_before(session, result)
                 self._back_up(session, result)
                 from dbmigration.postgres.apply import apply_file, apply_seed
 
@@ -131,6 +132,7 @@ class Engine:
                 result.backup_reason = Reason.NOTHING_PENDING
                 return
             with self._truth(session, files).kept(history, result, self._say_drift):
+                self._look_before(session, result)
                 self._back_up(session, result)
                 from dbmigration.postgres.apply import rollback_file
 
@@ -274,6 +276,14 @@ class Engine:
     def _say_drift(self, message: str) -> None:
         self._say(Step.DRIFT, message, finished=True)
 
+    def _look_before(self, session: Session, result: RunResult) -> None:
+        from dbmigration.run.before import look_before
+
+        look_before(session, result, self._say_check)
+
+    def _say_check(self, message: str) -> None:
+        self._say(Step.CHECK, message, finished=True)
+
     def _back_up(self, session: Session, result: RunResult) -> None:
         target = self.options.backup
         if target is None:
@@ -281,8 +291,10 @@ class Engine:
             self._say(Step.BACKUP, "no backup: none was asked for", finished=True)
             return
         from dbmigration.backup.dump import take_backup
+        from dbmigration.run.before import check_space
 
         result.backup_reason = Reason.BACKUP_FAILED
+        check_space(session, target, result, self._say_check)
         self._say(Step.BACKUP, "backing up")
         result.backup = take_backup(
             self.conninfo,
@@ -316,16 +328,19 @@ class Engine:
 
             def on_progress(at: "FileProgress", index: int = index) -> None:
                 if at.statement or at.message:
-                    self._say(words.step, _standing(at), file=at.file, done=index, total=total)
+                    told = Progress(words.step, _standing(at), at.file, index, total, notice=at.notice, blocked_by=at.blocked_by)
+                    self.on_progress(told)
 
             result.executed_sql = True
             result.working_on = file.name
             ran = work(session, file, table=table, execution=self.options.execution, run_id=self.options.run_id, on_progress=on_progress)
             result.working_on = None
             verified = words.verifies and file.verify is not None
-            done.append(Done(file.name, now(), ran.duration_ms, ran.statements, ran.attempts, ran.transactional, verified))
+            done.append(Done(file.name, now(), ran.duration_ms, ran.statements, ran.attempts, ran.transactional, verified, ran.held))
             statements = f"{ran.statements} statement{'' if ran.statements == 1 else 's'}"
             what = f"{words.done} {file.name}: {statements} in {ran.duration_ms} ms{', verified' if verified else ''}"
+            if ran.held:
+                what += f", held {'; '.join(map(str, ran.held))}"
             self._say(words.step, what, file=file.name, done=index + 1, total=total, finished=True)
 
     def _say(
@@ -352,5 +367,7 @@ def _read_to_the_end(session: Session, plan: Plan) -> None:
 
 
 def _standing(at: "FileProgress") -> str:
+    if not at.statement:  # in its first message, which may be all of it
+        return f"{at.file}: {at.message}"
     of = f" of {at.statements}" if at.statements else ""
     return f"{at.file}:{at.line}: statement {at.statement}{of}" + (f": {at.message}" if at.message else "")

@@ -80,7 +80,7 @@ class ProgressLog:
     def __call__(self, progress: Progress) -> None:
         key = f"{progress.step}/{progress.file}"
         moment = monotonic()
-        if not progress.finished and key in self._last and moment - self._last[key] < PROGRESS_INTERVAL:
+        if not (progress.finished or progress.notice) and key in self._last and moment - self._last[key] < PROGRESS_INTERVAL:
             return
         self._last[key] = moment
         self.write(
@@ -91,6 +91,7 @@ class ProgressLog:
             file=progress.file,
             done=progress.done,
             total=progress.total,
+            blockedBy=progress.blocked_by,
         )
 
     def write(self, level: str, event: str, **fields: object) -> None:

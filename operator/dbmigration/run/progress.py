@@ -13,6 +13,7 @@ class Step(StrEnum):
     PLAN = "plan"
     DRIFT = "drift"
     LINT = "lint"
+    CHECK = "check"
     BACKUP = "backup"
     APPLY = "apply"
     SEED = "seed"
@@ -24,7 +25,8 @@ class Step(StrEnum):
 class Progress:
     """`message` is for a person. `done` of `total` counts files while applying, bytes while backing up (total unknown then).
 
-    `finished` marks the end of the step, or of `file` when one is named.
+    `finished` marks the end of the step, or of `file` when one is named. `notice`: nothing is finished, and a log should have the line all
+    the same. `blocked_by`: the sessions that hold what the file waits for; None as soon as it goes on.
     """
 
     step: Step
@@ -33,6 +35,8 @@ class Progress:
     done: int | None = None
     total: int | None = None
     finished: bool = False
+    notice: bool = False
+    blocked_by: str | None = None
 
 
 OnProgress = Callable[[Progress], None]

@@ -18,6 +18,10 @@ LOSS_LINES = 20
 LINT_LINES = 20
 """How many findings of lint a report names, worst first."""
 
+WARNING_LINES = 10
+HELD_LOCKS = 5
+"""How many warnings and locks a report names."""
+
 
 def build_report(result: RunResult, *, environment: str | None) -> api.Report:
     """The report of one run. Holds names, numbers and masked statements, never a row value or a Secret."""
@@ -58,6 +62,8 @@ def build_report(result: RunResult, *, environment: str | None) -> api.Report:
         drift_note=_clip(result.drift_note, DRIFT_LINE_LIMIT) if result.drift_note else None,
         lint=tuple(_clip(str(finding), DRIFT_LINE_LIMIT) for finding in sorted(result.findings, key=lambda f: -f.severity)[:LINT_LINES]),
         lint_count=len(result.findings),
+        warnings=tuple(_clip(warning, DRIFT_LINE_LIMIT) for warning in result.warnings[:WARNING_LINES]),
+        held=_held(result),
         migrations=tuple(_migration(line, error) for line in migrations),
         seeds=tuple(_migration(line, error) for line in result.seeds()),
     )
@@ -99,7 +105,8 @@ def _success(result: RunResult) -> str:
         if files
     ]
     if done:
-        return f"{', '.join(done)}; {at}"
+        longest = next((f"; {held.file} held {held.mode} on {held.table} for up to {held.ms / 1000:.1f} s" for held in _held(result)), "")
+        return f"{', '.join(done)}; {at}{longest}"
     if result.rollback is not None:
         return f"rolled back as asked: {at}"
     return f"nothing to do: {at}"
@@ -122,6 +129,12 @@ def _backup(result: RunResult) -> api.BackupRecord | None:
     if result.backup is None:
         return None
     return api.BackupRecord.model_validate(result.backup, from_attributes=True)
+
+
+def _held(result: RunResult) -> tuple[api.HeldLock, ...]:
+    files = (*result.applied, *result.seeded, *result.rolled_back)
+    found = [api.HeldLock(file=done.name, mode=held.mode, table=held.table, ms=held.ms) for done in files for held in done.held]
+    return tuple(sorted(found, key=lambda held: -held.ms)[:HELD_LOCKS])
 
 
 def _verify_reason(result: RunResult) -> Reason:

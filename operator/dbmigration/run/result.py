@@ -14,12 +14,16 @@ if TYPE_CHECKING:
     from dbmigration.backup.record import Backup
     from dbmigration.catalog.compare import Drift
     from dbmigration.lint.finding import Finding
+    from dbmigration.postgres.watch import Held
     from dbmigration.run.rollback import RollbackPlan
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A file that this run applied or rolled back. `duration_ms` from its first statement to its commit, the last attempt only."""
+    """A file that this run applied or rolled back. `duration_ms` from its first statement to its commit, the last attempt only.
+
+    `held`: the locks that kept others from a table for a second or longer, longest first.
+    """
 
     name: str
     finished_at: datetime
@@ -28,6 +32,7 @@ class Done:
     attempts: int
     transactional: bool
     verified: bool
+    held: "tuple[Held, ...]" = ()
 
 
 @dataclass(slots=True)
@@ -38,7 +43,7 @@ class RunResult:
     `working_on` names the file whose SQL was begun and not finished, `verified_again` the one whose verify script was run on request.
     `backup_reason` says why there is a backup, or why there is none. `drift`: where the schema was not what migrations had made, before
     anything ran; `schema_compared` says whether it was looked at, `drift_note` why not. `findings`: what lint
-    has to say of the pending files, by file and line.
+    has to say of the pending files, by file and line. `warnings`: what on the server could make the run wait or fail.
     `rollback`: what a rollback was to undo, None for any other work.
     """
 
@@ -56,6 +61,7 @@ class RunResult:
     verified_again: str | None = None
     backup: "Backup | None" = None
     backup_reason: Reason | None = None
+    warnings: tuple[str, ...] = ()
     drift: "tuple[Drift, ...]" = ()
     drift_note: str | None = None
     schema_compared: bool = False

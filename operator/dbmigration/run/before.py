@@ -1,0 +1,37 @@
+"""What is looked at between the plan and the backup, and only where something is to be done."""
+
+from collections.abc import Callable
+
+from dbmigration.errors import DbmigrationError
+from dbmigration.postgres.session import Session
+from dbmigration.run.options import BackupTarget
+from dbmigration.run.result import RunResult
+
+
+def look_before(session: Session, result: RunResult, say: Callable[[str], None]) -> None:
+    """Put into the result, and say, what on the server can make the run wait or fail. It forbids nothing, nor does a look that fails."""
+    from dbmigration.postgres.precheck import look_before as look
+
+    try:
+        found = tuple(str(concern) for concern in look(session))
+    except DbmigrationError as error:
+        if session.connection.closed:
+            raise
+        found = (f"WARNING: what stands in the way on the server could not be looked for: {error.message}",)
+    _warn(found, result, say)
+
+
+def check_space(session: Session, target: BackupTarget, result: RunResult, say: Callable[[str], None]) -> None:
+    """Raises Transient BACKUP_SPACE_LOW before the dump is begun, and what `Session.query` raises."""
+    from dbmigration.backup.space import check_space as check
+
+    ((size,),) = session.query("SELECT pg_catalog.pg_database_size(pg_catalog.current_database())")
+    warning = check(target.directory, target.prefix, database=session.server.database, database_bytes=size)
+    if warning is not None:
+        _warn((f"WARNING: {warning}",), result, say)
+
+
+def _warn(found: tuple[str, ...], result: RunResult, say: Callable[[str], None]) -> None:
+    result.warnings += found
+    for line in found:
+        say(line)
