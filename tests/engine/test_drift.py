@@ -12,6 +12,7 @@ from dbmigration.errors import Transient
 from dbmigration.migrations.model import History
 from dbmigration.postgres.conninfo import ConnInfo
 from dbmigration.postgres.history import read_history
+from dbmigration.postgres.schema import LAYOUT
 from dbmigration.run.engine import Engine
 from dbmigration.run.options import DriftPolicy, RunOptions
 from dbmigration.run.progress import Progress, Step
@@ -30,6 +31,7 @@ TWO = {
     "rollback-002.sql": "DROP TABLE app.notes;\n",
 }
 THREE = "ALTER TABLE app.projects ADD COLUMN name text;\nCREATE INDEX by_name ON app.projects (name);\n"
+TO_LAYOUT_1 = "DROP TABLE dbmigration.snapshot, dbmigration.seed; UPDATE dbmigration.meta SET value = '1' WHERE key = 'layout'"
 BY_HAND = "ALTER TABLE app.projects ALTER region TYPE varchar(20)"
 DRIFT = ["app.projects.region: text → varchar(20)"]
 
@@ -182,11 +184,11 @@ def test_a_run_that_died_before_its_snapshot_makes_no_false_alarm(database: Data
 
 
 def test_a_database_of_an_older_layout_gets_the_table(database: Database, migrated: Path) -> None:
-    database.psql("DROP TABLE dbmigration.snapshot; UPDATE dbmigration.meta SET value = '1' WHERE key = 'layout'")
+    database.psql(TO_LAYOUT_1)
     assert run(database, migrated).error is None
-    assert database.psql("SELECT value FROM dbmigration.meta WHERE key = 'layout'") == "2"
+    assert database.psql("SELECT value FROM dbmigration.meta WHERE key = 'layout'") == str(LAYOUT)
     assert snapshots(database) == "002"
-    database.psql("DROP TABLE dbmigration.snapshot; UPDATE dbmigration.meta SET value = '1' WHERE key = 'layout'")
+    database.psql(TO_LAYOUT_1)
     write_files(migrated, {"003_name.sql": THREE})
     assert run(database, migrated).error is None
     assert snapshots(database) == "003"
