@@ -65,6 +65,8 @@ class Reason(StrEnum):
     PLAN_CHANGED = "PlanChanged"
     HISTORY_MOVED = "HistoryMoved"
     HISTORY_FOREIGN = "HistoryForeign"
+    HISTORY_NOT_FOUND = "HistoryNotFound"
+    HISTORY_DIRTY = "HistoryDirty"
     PARTIAL_FILE_EDITED = "PartialFileEdited"
     SCHEMA_DRIFTED = "SchemaDrifted"
     LINT_FAILED = "LintFailed"

@@ -27,6 +27,8 @@ _NEXT = {
     Reason.AUTHENTICATION_FAILED: "check user and password; then run the same command again",
     Reason.OUTCOME_UNKNOWN: "look in the database whether the statement took effect before anything else is run",
 }
+_TAKEN = ("42P04", "42P06", "42P07", "42701", "42710", "42723")
+"""PostgreSQL's duplicate_database, _schema, _table, _column, _object and _function."""
 _NAMES_SHOWN = 10
 
 
@@ -78,7 +80,7 @@ def failure_lines(
         yield "PostgreSQL said more, which may hold row values: --show-values shows it"
     if result is not None:
         yield from _standing(result)
-    if step := (advice or {}).get(error.reason) or _next_step(error):
+    if step := (advice or {}).get(error.reason) or _adopt(error, result) or _next_step(error):
         yield f"next: {step}"
 
 
@@ -93,6 +95,13 @@ def _standing(result: "RunResult") -> Iterator[str]:
         yield f"not applied: {_names(list(waiting))}"
     elif result.plan is not None and not result.applied:
         yield "nothing was changed"
+
+
+def _adopt(error: DbmigrationError, result: "RunResult | None") -> str | None:
+    """What is to be made is there, though nothing was ever applied: the database is older than its history."""
+    if error.place.sqlstate in _TAKEN and result is not None and result.version() is None:
+        return "if this database was migrated before: `dbmigration import-history`, or `dbmigration baseline VERSION` (docs/adopt.md)"
+    return None
 
 
 def _next_step(error: DbmigrationError) -> str | None:

@@ -30,6 +30,8 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "lint": "lint.lint",
         "backup": "write.backup",
         "rollback": "write.rollback",
+        "baseline": "adopt.baseline",
+        "import-history": "adopt.import_history",
         "new": "new.new",
         "test": "try_out.try_out",
         "graph": "graph.graph",

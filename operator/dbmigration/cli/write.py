@@ -186,11 +186,11 @@ class Confirmation:
         from dbmigration.run.rollback import refuse_other_plan
 
         refuse_other_plan(plan, self._expected)
-        self.declined = self._ask and not _agrees("Go on? [y/N] ")
+        self.declined = self._ask and not agrees("Go on? [y/N] ")
         return not self.declined
 
 
-def _agrees(question: str) -> bool:
+def agrees(question: str) -> bool:
     """Ctrl-D and an empty line are no. Ctrl-C ends the process here and now: nothing was begun, and the server frees the lock."""
     before = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:

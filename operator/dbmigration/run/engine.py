@@ -24,6 +24,8 @@ from dbmigration.run.truth import Truth, policy_of
 
 if TYPE_CHECKING:
     from dbmigration.postgres.apply import FileApplied, FileProgress
+    from dbmigration.run.adopt import Adopt
+    from dbmigration.run.adopt import Agree as AgreeToAdopt
 
 
 WorkOnFile = Callable[..., "FileApplied"]
@@ -94,6 +96,13 @@ class Engine:
     def compare_with_files(self, *, scratch: ConnInfo | None = None, private: bool = False) -> RunResult:
         """Replay the applied files in a scratch database (see `run.replay`); the result's `drift` is where the real one differs."""
         return self._result_of(lambda result: self._compare_with_files(result, scratch, private))
+
+    def adopt(self, choose: "Adopt", agree: "AgreeToAdopt" = lambda _: True) -> RunResult:
+        """Record as applied what `choose` (`run.adopt.baseline` or `import_history`) picks; run nothing, and take no backup.
+
+        `agree` is asked under the lock: what it is shown, refusals included, is what is recorded.
+        """
+        return self._result_of(lambda result: self._adopt(result, choose, agree))
 
     def back_up(self) -> RunResult:
         """Take a proven dump and nothing else."""
@@ -215,6 +224,24 @@ class Engine:
             place = place_beside(session, self.conninfo, chosen, scratch=scratch, private=private)
             made = replay(place, chosen, table, session.server, self.options, self.stop, self._say_drift)
             truth.compare_with(made, result, self._say_drift)
+
+    def _adopt(self, result: RunResult, choose: "Adopt", agree: "AgreeToAdopt") -> None:
+        from dbmigration.postgres.adopt import record_adopted
+
+        files = read_source(self.options)
+        with self._session(result) as session, self._lock(session):
+            table = history_table(self.options, files)
+            history = read_history(session, table)
+            adoption = choose(session, files, history, self.options.environment)
+            result.plan, result.adoption = adoption.plan, adoption
+            agreed = agree(adoption)
+            if adoption.refusals:
+                raise adoption.refusals[0]
+            if not agreed or not adoption.adopted:
+                return
+            with self._truth(session, files).kept(history, result, self._say_drift):
+                record_adopted(session, table, adoption.adopted, kind=adoption.kind, run_id=self.options.run_id)
+                result.adopted += [each.file.name for each in adoption.adopted]
 
     def _back_up_only(self, result: RunResult) -> None:
         with self._session(result, writable=False) as session:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from dbmigration.catalog.compare import Drift
     from dbmigration.lint.finding import Finding
     from dbmigration.postgres.watch import Held
+    from dbmigration.run.adopt import Adoption
     from dbmigration.run.rollback import RollbackPlan
 
 
@@ -44,7 +45,8 @@ class RunResult:
     `backup_reason` says why there is a backup, or why there is none. `drift`: where the schema was not what migrations had made, before
     anything ran; `schema_compared` says whether it was looked at, `drift_note` why not. `findings`: what lint
     has to say of the pending files, by file and line. `warnings`: what on the server could make the run wait or fail.
-    `rollback`: what a rollback was to undo, None for any other work.
+    `rollback`: what a rollback was to undo, None for any other work. `adoption`: what was chosen to be recorded without being run, and
+    `adopted` the names of the files that were.
     """
 
     run_id: str
@@ -56,6 +58,7 @@ class RunResult:
     applied: list[Done] = field(default_factory=list)
     rolled_back: list[Done] = field(default_factory=list)
     seeded: list[Done] = field(default_factory=list)
+    adopted: list[str] = field(default_factory=list)
     executed_sql: bool = False
     working_on: str | None = None
     verified_again: str | None = None
@@ -67,6 +70,7 @@ class RunResult:
     schema_compared: bool = False
     findings: "tuple[Finding, ...]" = ()
     rollback: "RollbackPlan | None" = None
+    adoption: "Adoption | None" = None
 
     @property
     def succeeded(self) -> bool:
@@ -98,7 +102,7 @@ class RunResult:
         """Names of the files and seeds that are still to be applied, a failed one included. What was rolled back stays out."""
         if self.plan is None:
             return ()
-        gone = {done.name for done in (*self.applied, *self.seeded)}
+        gone = {done.name for done in (*self.applied, *self.seeded)} | set(self.adopted)
         return tuple(file.name for file in (*self.plan.pending, *self.plan.pending_seeds) if file.name not in gone)
 
     def version(self) -> str | None:
@@ -111,6 +115,8 @@ class RunResult:
             for each in done:
                 if each.name == line.name:
                     return _changed(line, state, each)
+        if line.name in self.adopted:
+            return _changed(line, State.APPLIED, None)
         if isinstance(self.error, Permanent) and self.working_on == line.name and line.state is State.PENDING:
             return _changed(line, State.FAILED, None)
         return line

@@ -65,7 +65,7 @@ class Truth:
             if result.executed_sql:
                 self._try_to_store(checked, say)
             raise
-        if result.executed_sql or not checked.compared:
+        if result.executed_sql or result.adopted or not checked.compared:
             self._try_to_store(checked, say)
 
     def look(self, history: History, result: RunResult, say: Callable[[str], None]) -> None:

@@ -1,0 +1,121 @@
+"""`python -m tests.foreign_tools [TOOL …]`: install the real tools, run them on a real server, and keep what they left as fixtures.
+
+Installs go into the cache's folder `foreign-tools`; they need Go, Node, Java with Maven, Rust, and for Sqitch Debian and root. The fixtures
+are what `make test` reads: tests/engine/fixtures/foreign/TOOL/ with `left.sql` (a dump of the database), `failed.sql` where the tool has
+a state for what failed, and `files/`, the files under our names.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote
+
+from tests.engine.server import OWNER, PASSWORD, SUPERUSER, PostgresServer, install, running_server
+from tests.foreign_tools.recipes import RECIPES, Recipe
+
+FIXTURES = Path(__file__).parents[1] / "engine" / "fixtures" / "foreign"
+_CACHE = Path(os.environ.get("DBMIGRATION_CACHE", Path.home() / ".cache" / "dbmigration-operator")) / "foreign-tools"
+_WITHIN_S = 3600
+_VOLATILE = re.compile(r"^(?:--.*|\\(?:un)?restrict .*|SET .*|SELECT pg_catalog\.set_config.*|)\n", re.MULTILINE)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.foreign_tools", description=__doc__)
+    parser.add_argument("tools", nargs="*", metavar="TOOL", help=", ".join(each.tool for each in RECIPES))
+    wanted = parser.parse_args().tools
+    with running_server(log_statements=False) as server:
+        for recipe in RECIPES:
+            if not wanted or recipe.tool in wanted:
+                record(recipe, server)
+
+
+def record(recipe: Recipe, server: PostgresServer) -> None:
+    """Raises SystemExit with the tool's own words when it fails."""
+    cache = _CACHE / f"{recipe.tool}-{recipe.version}"
+    installed = cache / "installed"
+    if not installed.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        for command in recipe.install:
+            _install(command, cache)
+        installed.touch()
+    database = "foreign_" + recipe.tool.replace("-", "_")
+    for name in (database, f"{database}_shadow"):
+        server.psql(f"DROP DATABASE IF EXISTS {name}")
+        server.psql(f"CREATE DATABASE {name} OWNER {OWNER}")
+    with tempfile.TemporaryDirectory() as directory:
+        folder = Path(directory)
+        _write_files(recipe, folder, lambda text: _filled(text, cache, server, database))
+        for command in recipe.run:
+            _run(command, recipe, folder, cache, server, database)
+        _keep(recipe, folder, server, database, "left.sql")
+        for name, source in recipe.ours.items():
+            target = FIXTURES / recipe.tool / "files" / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(folder / source, target)
+        if recipe.failing:
+            failed = False
+            for command in recipe.failing:
+                failed = not _run(command, recipe, folder, cache, server, database, must_succeed=False)
+            if not failed:
+                sys.exit(f"{recipe.tool}: was to fail, and did not")
+            _keep(recipe, folder, server, database, "failed.sql")
+    print(f"{recipe.tool} {recipe.version}: kept in {FIXTURES / recipe.tool}")
+
+
+def _keep(recipe: Recipe, folder: Path, server: PostgresServer, database: str, name: str) -> None:
+    dump = server.run("pg_dump", "--inserts", "--no-owner", "--no-privileges", database=database, user=SUPERUSER)
+    target = FIXTURES / recipe.tool / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    made_by = f"-- What {recipe.tool} {recipe.version} left: python -m tests.foreign_tools {recipe.tool}\n"
+    target.write_text(made_by + _VOLATILE.sub("", dump))
+
+
+def _write_files(recipe: Recipe, folder: Path, fill: Callable[[str], str]) -> None:
+    for name, text in recipe.files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(fill(text).encode())
+
+
+def _install(command: tuple[str, ...], cache: Path) -> None:
+    if command[0] == "apt":
+        for package in command[1:]:
+            install(package)
+    elif command[0] == "write":
+        (cache / command[1]).write_text(command[2])
+    else:
+        words = [word.replace("{cache}", str(cache)) for word in command]
+        subprocess.run(words, cwd=cache, env=os.environ | {"GOBIN": str(cache)}, check=True, timeout=_WITHIN_S)
+
+
+def _run(
+    command: tuple[str, ...], recipe: Recipe, folder: Path, cache: Path, server: PostgresServer, database: str, *, must_succeed: bool = True
+) -> bool:
+    environment = server.environment(database) | {"PGSSLMODE": "disable", "TZ": "UTC"}
+    environment |= {name: _filled(text, cache, server, database) for name, text in recipe.environment.items()}
+    words = [_filled(word, cache, server, database) for word in command]
+    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=_WITHIN_S, check=False)
+    if must_succeed and done.returncode != 0:
+        sys.exit(f"{recipe.tool}: {words[0]} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done.returncode == 0
+
+
+def _filled(text: str, cache: Path, server: PostgresServer, database: str) -> str:
+    place = f"{OWNER}:{quote(PASSWORD, safe='')}@127.0.0.1:{server.port}"
+    return (
+        text.replace("{cache}", str(cache))
+        .replace("{url}", f"postgres://{place}/{database}?sslmode=disable")
+        .replace("{shadow}", f"postgres://{place}/{database}_shadow?sslmode=disable")
+        .replace("{root}", f"postgres://{place}/postgres?sslmode=disable")
+        .replace("{yoyo_url}", f"postgresql+psycopg://{place}/{database}")
+    )
+
+
+if __name__ == "__main__":
+    main()
