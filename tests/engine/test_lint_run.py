@@ -135,6 +135,20 @@ def test_a_bad_rollback_script_is_said_and_stops_no_migration(database: Database
     assert ("rollback-002.sql", Severity.ERROR) in [(finding.file, finding.severity) for finding in result.findings]
 
 
+def test_the_way_back_in_the_same_file_stops_no_migration(database: Database, tmp_path: Path) -> None:
+    up = "-- +goose Up\nCREATE TABLE {0} (id bigint PRIMARY KEY);\n-- +goose Down\nDROP TABLE {0};\n"
+    bad = "-- dbmigration: ignore drop-table\n"
+    write_files(tmp_path, {"dbmigration.toml": 'layout = "goose"\n', "00001_one.sql": up.format("one")})
+    assert run(database, tmp_path).error is None
+    write_files(tmp_path, {"00002_two.sql": up.format("two") + bad})
+    result = run(database, tmp_path)
+    assert result.error is None
+    assert [finding.line for finding in result.findings if finding.severity is Severity.ERROR] == [5]
+    write_files(tmp_path, {"00003_three.sql": bad + up.format("three")})
+    write_files(tmp_path, {"00003_three.sql": up.format("three").replace("CREATE", f"{bad}CREATE")})
+    assert run(database, tmp_path).error is not None
+
+
 def test_a_rule_that_does_not_exist_is_refused(database: Database, folder: Path) -> None:
     write_files(folder, INDEX)
     error = run(database, folder, ignore=("drop-tables",)).error
@@ -226,6 +240,10 @@ def test_the_catalog_knows_tables_partitions_columns_indexes_and_views(database:
     assert (catalog.has(Relation("app", "seen")), catalog.size(Relation("app", "seen"))) == (True, Size.UNKNOWN)
     assert catalog.size(Relation("app", "kept")) is Size.SMALL
     assert catalog.size(Relation("app", "nothing")) is Size.ABSENT
+    with database.connect(writable=False) as session:
+        some = read_catalog(session, frozenset({"people", "events"}))
+    assert (some.tables[TABLE], some.tables[Relation("app", "events")].rows) == (people, 1000)
+    assert (some.tables[Relation("app", "kept")].columns, some.has(Relation("app", "seen"))) == (None, True)
     assert not any(name.schema in ("pg_catalog", "information_schema", "dbmigration") for name in (*catalog.tables, *catalog.relations))
 
 

@@ -48,11 +48,13 @@ class Catalog:
     """The database as it is before the pending files. Keys have their schema.
 
     `tables`: every table and materialized view, partitioned ones with the sum of their partitions. `relations`: the names of all other
-    relations (views, sequences, foreign tables), system schemas left out.
+    relations (views, sequences, foreign tables), system schemas left out. `asked_for`: the names (without schemas) whose columns and
+    indexes were looked up, None for all.
     """
 
     tables: Mapping[Relation, TableFacts] = field(default_factory=dict)
     relations: frozenset[Relation] = frozenset()
+    asked_for: frozenset[str] | None = None
 
     def facts(self, name: Relation) -> TableFacts | None:
         """Of the table of this name; without a schema, of the biggest of that name in any."""

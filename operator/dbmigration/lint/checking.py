@@ -13,6 +13,7 @@ from dbmigration.lint.names import Relation
 from dbmigration.lint.operations import Create, CreateTable, Drop, Operation, Rename, Use
 from dbmigration.lint.policy import Policy, severity_of
 from dbmigration.lint.registry import INVALID_SET, operation_rules, rules_of
+from dbmigration.lint.relevance import named_by, relevant
 from dbmigration.lint.replay import replay
 from dbmigration.lint.rule import Hit, Kind, Rule, ScriptView
 from dbmigration.lint.script import Parsed, Role, Script, read_script, read_script_file
@@ -25,14 +26,19 @@ def check(files: MigrationSet, pending: Sequence[MigrationFile], *, catalog: Cat
     """What is dangerous or wrong in the `pending` files and seeds of the set and in their rollback and verify scripts, by file and line.
 
     Earlier files are read to know what they made; without `catalog`, whatever no file makes and nothing contradicts is taken to be there.
-    With it (the database as it is before the pending files) sizes move severities, and what neither has is an error.
+    With it (the database as it is before the pending files) sizes move severities, what neither has is an error, and of the earlier files
+    only those are parsed that name what the pending ones name.
     """
     linted = {file.name for file in pending}
     if not linted:
         return ()
     run = _Run(files, linted, catalog)
     last = max((index for index, file in enumerate(files.files) if file.name in linted), default=-1)
+    earlier = [file for file in files.files[: last + 1] if file.name not in linted]
+    parsed = {file.name for file in earlier} if catalog is None else relevant(earlier, catalog.asked_for or named_by(pending))
     for index, file in enumerate(files.files):
+        if index <= last and file.name not in linted and file.name not in parsed:
+            continue
         # Later files are read on: they may validate a constraint, or index a foreign key, of a pending one.
         run.file(file, replayed_only=index > last)
     for seed in files.seeds:

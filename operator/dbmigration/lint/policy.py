@@ -44,7 +44,8 @@ class Policy:
         self._found = dict[tuple[str, str, int | None, str], Finding]()
 
     def take_ignores(self, file: str, ignores: Sequence[Ignore]) -> None:
-        self._ignores[file] = list(ignores)
+        """A file may have two scripts in it."""
+        self._ignores.setdefault(file, []).extend(ignores)
 
     def add(self, finding: Finding) -> None:
         if finding.rule in _UNSPOKEN:

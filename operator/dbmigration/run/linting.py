@@ -12,7 +12,7 @@ from dbmigration.api.reasons import Reason
 from dbmigration.api.states import State
 from dbmigration.errors import Permanent, Place
 from dbmigration.migrations.digest import CONFIG_NAME
-from dbmigration.migrations.model import HistoryTable, LintChoice, MigrationSet, Plan
+from dbmigration.migrations.model import HistoryTable, LintChoice, MigrationFile, MigrationSet, Plan
 from dbmigration.postgres.session import Session
 from dbmigration.run.options import LintPolicy, RunOptions
 from dbmigration.run.result import RunResult
@@ -58,8 +58,23 @@ def lint_pending(
         return
     result.findings = _findings(session, files, plan, options.lint_ignore)
     _tell(result.findings, say)
-    run_now = {script.name for file in (*plan.pending, *plan.pending_seeds) for script in (file, file.verify) if script is not None}
-    _refuse([finding for finding in result.findings if finding.file in run_now or finding.file == CONFIG_NAME], policy)
+    run_now = {script.name: file for file in (*plan.pending, *plan.pending_seeds) for script in (file, file.verify) if script is not None}
+    _refuse(
+        [
+            finding
+            for finding in result.findings
+            if finding.file == CONFIG_NAME or (finding.file in run_now and not _is_about_the_way_back(finding, run_now[finding.file]))
+        ],
+        policy,
+    )
+
+
+def _is_about_the_way_back(finding: "Finding", file: MigrationFile) -> bool:
+    """In a layout that keeps both ways in one file."""
+    back = file.rollback
+    if back is None or back.name != finding.file or finding.line is None:
+        return False
+    return finding.line >= back.part.line if back.part.line > file.part.line else finding.line < file.part.line
 
 
 def _has_tables(session: Session, table: HistoryTable) -> bool:
@@ -71,6 +86,7 @@ def _findings(session: Session, files: MigrationSet, plan: Plan, ignore: tuple[s
     from dbmigration.lint.checking import check
     from dbmigration.lint.live import read_catalog
     from dbmigration.lint.registry import BY_NAME
+    from dbmigration.lint.relevance import named_by
 
     unknown = [rule for rule in ignore if rule not in BY_NAME]
     if unknown:
@@ -83,7 +99,8 @@ def _findings(session: Session, files: MigrationSet, plan: Plan, ignore: tuple[s
         files=tuple(file for file in files.files if file.name not in skipped),
         config=replace(files.config, lint=(*files.config.lint, *choices)),
     )
-    return check(here, (*plan.pending, *plan.pending_seeds), catalog=read_catalog(session))
+    pending = (*plan.pending, *plan.pending_seeds)
+    return check(here, pending, catalog=read_catalog(session, named_by(pending)))
 
 
 def _tell(findings: "tuple[Finding, ...]", say: Callable[[str], None]) -> None:
