@@ -9,7 +9,17 @@ from dbmigration.errors import DbmigrationError, Permanent, Transient
 from dbmigration.postgres.apply import apply_file
 from dbmigration.postgres.settings import Execution
 from tests.engine.conftest import Database
-from tests.engine.support import OUR_TABLE, applied_names, apply_all, apply_pending, history_of, roll_back, statements_done, write_files
+from tests.engine.support import (
+    OUR_TABLE,
+    QUICK,
+    applied_names,
+    apply_all,
+    apply_pending,
+    history_of,
+    roll_back,
+    statements_done,
+    write_files,
+)
 
 NAME = "001_steps.sql"
 
@@ -230,7 +240,35 @@ def test_a_concurrent_index_is_built_without_lock_timeout_and_what_follows_has_t
     log = database.statements_of("dbmigration/cic")
     build = log.index("statement: CREATE INDEX CONCURRENTLY i")
     assert log.index("SET lock_timeout = '1234ms'") < log.rindex("SET lock_timeout = 0", 0, build)
-    assert build < log.index("SET lock_timeout = '1234ms'", build) < log.index("set_config('test.seen'")
+    assert build < log.index("SET lock_timeout = 1234", build) < log.index("set_config('test.seen'")
+
+
+@pytest.mark.parametrize("statement", ["VACUUM FULL app.busy", "REINDEX SCHEMA app"])
+def test_what_keeps_others_out_and_needs_no_transaction_waits_no_longer_than_the_growing_lock_timeout(
+    database: Database, tmp_path: Path, statement: str
+) -> None:
+    database.psql("CREATE SCHEMA app AUTHORIZATION platform_owner; CREATE TABLE app.busy (id int PRIMARY KEY)")
+    database.psql("ALTER TABLE app.busy OWNER TO platform_owner")
+    with database.connect("blocker") as blocker, database.connect(f"dbmigration/{database.name}", execution=QUICK) as session:
+        blocker.query("BEGIN")
+        blocker.query("LOCK app.busy IN ROW EXCLUSIVE MODE")
+        with pytest.raises(Transient) as caught:
+            apply_pending(session, write_files(tmp_path, {NAME: f"{statement};\n"}), execution=QUICK)
+    assert caught.value.reason is Reason.LOCK_TIMEOUT
+    assert "blocker" in caught.value.message
+    log = database.statements_of(f"dbmigration/{database.name}")
+    assert [log.count(f"SET lock_timeout = {ms}") for ms in (62, 78)] == [1, 1]
+    assert "SET lock_timeout = 0" not in log
+
+
+def test_a_concurrent_index_that_fails_gives_the_lock_timeout_back(database: Database, tmp_path: Path) -> None:
+    """What is tried again in the same session must not wait for ever."""
+    database.psql("CREATE TABLE t (id int); INSERT INTO t VALUES (1), (1); ALTER TABLE t OWNER TO platform_owner")
+    text = "CREATE UNIQUE INDEX CONCURRENTLY i ON t (id);\n"
+    with database.connect("dbmigration/given-back") as session, pytest.raises(Permanent):
+        apply_pending(session, write_files(tmp_path, {NAME: text}))
+    log = database.statements_of("dbmigration/given-back")
+    assert log.index("SET lock_timeout = 0") < log.index("SET lock_timeout = 2000")
 
 
 def test_a_procedure_that_failed_midway_is_never_run_again_by_guess(database: Database, tmp_path: Path) -> None:

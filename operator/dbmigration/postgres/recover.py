@@ -42,9 +42,6 @@ class Outcome(StrEnum):
     UNKNOWN = "unknown"
 
 
-WAITS_FOR_OTHERS = frozenset({What.CREATE_INDEX, What.DROP_INDEX, What.REINDEX, What.DETACH})
-"""These wait for transactions that began before them; a lock timeout there leaves an INVALID index behind, so they run without one."""
-
 _LEAVES_TRACES = frozenset({What.CREATE_INDEX, What.DROP_INDEX, What.REINDEX, What.DETACH, What.PROCEDURE})
 
 _EXISTS: Mapping[What, tuple[str, bool]] = {
@@ -67,6 +64,14 @@ def note(session: Session, sql: bytes) -> dict[str, Any]:
     read = _READERS.get(kind)
     found = read(session, getattr(node, kind)) if read is not None else {"what": What.OTHER}
     return {key: value.value if isinstance(value, What) else value for key, value in found.items()}
+
+
+def waits_for_others(noted: Note) -> bool:
+    """Whether the statement is a CONCURRENTLY one: it waits for transactions that began before it without keeping anybody out, and a lock
+    timeout there leaves an INVALID index behind, so it runs without one. REINDEX alone does keep others out.
+    """
+    what = What(noted["what"])
+    return what in (What.CREATE_INDEX, What.DROP_INDEX, What.DETACH) or (what is What.REINDEX and noted["concurrently"])
 
 
 def fails_as_a_whole(noted: Note) -> bool:
@@ -172,10 +177,11 @@ def _read_create_index(session: Session, node: Any) -> dict[str, Any]:
     return {"what": What.CREATE_INDEX, "table": table, "name": node.idxname or None, "before": [row[0] for row in rows]}
 
 
-def _read_reindex(session: Session, _node: Any) -> dict[str, Any]:
+def _read_reindex(session: Session, node: Any) -> dict[str, Any]:
     """Whatever is new and invalid afterwards is what REINDEX CONCURRENTLY left (name_ccnew, name_ccold)."""
     rows = session.query("SELECT indexrelid::bigint FROM pg_catalog.pg_index")
-    return {"what": What.REINDEX, "table": None, "name": None, "before": [row[0] for row in rows]}
+    concurrently = any(parameter.def_elem.defname == "concurrently" for parameter in node.params)
+    return {"what": What.REINDEX, "table": None, "name": None, "before": [row[0] for row in rows], "concurrently": concurrently}
 
 
 def _read_drop(session: Session, node: Any) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from dbmigration.migrations.progress import StatementHash
 from dbmigration.migrations.statements import Kind, Statement
 from dbmigration.postgres import history, lock, record, recover
 from dbmigration.postgres.batch import Piece, Sender
-from dbmigration.postgres.quote import literal
 from dbmigration.postgres.reading import check_unchanged, statements_with_data
 from dbmigration.postgres.resume import Progress, StartOver, read_progress
 from dbmigration.postgres.transactional import Ran, Task
@@ -113,6 +112,7 @@ class _Steps:
         self._session = task.session
         self._sender = Sender(task.session)
         self._progress = progress
+        self._lock_timeout_ms = lock_timeout_ms
         self._lock_timeout = f"SET LOCAL lock_timeout = {lock_timeout_ms}"
         self._block: list[tuple[Statement, str]] | None = None
         """The statements of the file's own open transaction, with their hashes."""
@@ -212,10 +212,11 @@ class _Steps:
             self._task.source.key, statement.index, statement.line,
             state="started", digest=digest, checksum=self._task.source.checksum, detail=noted,
         ))  # fmt: skip
-        waits = recover.What(noted["what"]) in recover.WAITS_FOR_OTHERS
-        before = self._session.query("SHOW lock_timeout")[0][0]
-        if waits:
-            self._session.query("SET lock_timeout = 0")
+        before = self._lock_timeout_of_session()
+        own = before == self._session.settings.execution.lock_timeout_ms  # else the file has set its own
+        here = 0 if recover.waits_for_others(noted) else self._lock_timeout_ms if own else before
+        if here != before:
+            self._session.query(f"SET lock_timeout = {here}")
         try:
             self._sender.add(self._piece(statement))
             self._sender.flush()
@@ -223,15 +224,21 @@ class _Steps:
             lost = isinstance(error, Transient) and error.reason is Reason.CONNECTION_LOST
             if lost:
                 raise
+            if here != before:
+                self._session.query(f"SET lock_timeout = {before}")
             if recover.fails_as_a_whole(noted):
                 self._write(record.unstep(self._task.source.key, statement.index))
             raise _with_invalid(error, recover.invalid_indexes(self._session, noted)) from None
-        if waits:
-            self._session.query(f"SET lock_timeout = {literal(before)}")
+        if here != before:
+            self._session.query(f"SET lock_timeout = {before}")
         if left := recover.invalid_indexes(self._session, noted):
             message = f"the statement ended well, but {', '.join(left)} is INVALID: drop it with DROP INDEX CONCURRENTLY and try again"
             raise Permanent(Reason.SQL_FAILED, message, place=self._place(statement))
         self._write(self._step(statement, digest))
+
+    def _lock_timeout_of_session(self) -> int:
+        """In milliseconds."""
+        return int(self._session.query("SELECT setting FROM pg_catalog.pg_settings WHERE name = 'lock_timeout'")[0][0])
 
     def _settled(self, statement: Statement, chunks: Iterable[bytes]) -> bool:
         """Whether the statement whose end nobody saw, which is this one, happened."""
