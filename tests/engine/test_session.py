@@ -256,3 +256,12 @@ def test_servers_are_stopped_and_leave_nothing_behind() -> None:
     assert not other.directory.exists()
     with pytest.raises(ProcessLookupError):
         os.kill(other.pid, 0)
+
+
+def test_a_role_that_may_not_even_ask_who_the_server_is_is_told_so(database: Database) -> None:
+    """pg_control_system() is for everybody unless somebody took it away: without it nobody can tell two databases apart."""
+    database.psql("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
+    with pytest.raises(Transient) as caught:
+        database.connect()
+    assert (caught.value.reason, caught.value.place.sqlstate) == (Reason.PERMISSION_DENIED, "42501")
+    assert database.psql("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND usename = 'platform_owner'") == "0"

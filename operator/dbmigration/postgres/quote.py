@@ -1,12 +1,8 @@
 """SQL text of values and names, for the messages that cannot carry parameters (manual, 4.1)."""
 
 
-def literal(value: str | int | None) -> str:
+def literal(value: str) -> str:
     """A constant that means the same whatever standard_conforming_strings is."""
-    if value is None:
-        return "NULL"
-    if isinstance(value, int):
-        return str(value)
     quoted = value.replace("'", "''")
     return f"'{quoted}'" if "\\" not in quoted else "E'" + quoted.replace("\\", "\\\\") + "'"
 

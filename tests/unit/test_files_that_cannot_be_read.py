@@ -1,0 +1,93 @@
+"""Folders and files that the system will not give, or that hold what nobody can mean: each refused with its name and the remedy."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from dbmigration.api.reasons import Reason
+from dbmigration.errors import Permanent, Transient
+from dbmigration.lint import check_folder
+from dbmigration.migrations.folder import read_set
+from dbmigration.migrations.template import new_migration
+from dbmigration.postgres.conninfo import ConnInfo
+
+NOW = datetime(2026, 2, 3, tzinfo=UTC)
+
+
+def refused(folder: Path) -> Permanent:
+    with pytest.raises(Permanent) as caught:
+        read_set(folder)
+    return caught.value
+
+
+def test_a_folder_that_is_a_circle_of_links(tmp_path: Path) -> None:
+    (tmp_path / "migrations").symlink_to("migrations")
+    error = refused(tmp_path / "migrations")
+    assert error.reason is Reason.SOURCE_INVALID
+    assert str(tmp_path / "migrations") in error.message
+
+
+@pytest.mark.parametrize(
+    ("config", "name"), [("", "001_x.sql"), ('layout = "goose"\n', "001_x.sql"), ('layout = "dbmate"\n', "20260101000000_x.sql")]
+)
+def test_a_file_that_is_a_link_to_nothing(tmp_path: Path, config: str, name: str) -> None:
+    (tmp_path / "dbmigration.toml").write_text(config)
+    (tmp_path / name).symlink_to("not-there")
+    error = refused(tmp_path)
+    assert (error.reason, error.place.file) == (Reason.SOURCE_INVALID, name)
+
+
+@pytest.mark.parametrize("value", ['"numbred"', "1", "[]"])
+def test_a_layout_that_nobody_knows(tmp_path: Path, value: str) -> None:
+    (tmp_path / "dbmigration.toml").write_text(f"layout = {value}\n")
+    error = refused(tmp_path)
+    assert (error.reason, error.place.file) == (Reason.SOURCE_INVALID, "dbmigration.toml")
+    assert "golang-migrate" in error.message
+
+
+def test_a_dependency_by_a_name_that_its_number_does_not_have(tmp_path: Path) -> None:
+    (tmp_path / "001_first.sql").write_text("SELECT 1;")
+    (tmp_path / "002_second.sql").write_text("-- Dependencies:\n--   - 001_fist.sql\n\nSELECT 1;")
+    error = refused(tmp_path)
+    assert (error.reason, error.place.file, error.place.line) == (Reason.DEPENDENCY_MISSING, "002_second.sql", 2)
+    assert "001_first.sql" in error.message
+
+
+def test_a_comment_that_never_ends_hides_no_header(tmp_path: Path) -> None:
+    (tmp_path / "001_first.sql").write_text("/* a /* b */\n-- Environment: nowhere\n")
+    assert read_set(tmp_path).files[0].header.environments == ()
+
+
+def test_a_new_migration_overwrites_nothing(tmp_path: Path) -> None:
+    (tmp_path / "rollback-001.sql").mkdir()
+    with pytest.raises(Permanent) as caught:
+        new_migration(tmp_path, "first", NOW)
+    assert (caught.value.reason, caught.value.place.file) == (Reason.SOURCE_INVALID, "rollback-001.sql")
+
+
+def test_a_secret_with_a_nul_byte(tmp_path: Path) -> None:
+    for key, value in {"host": "a", "dbname": "b\0c", "user": "d", "password": "geheim"}.items():
+        (tmp_path / key).write_text(value)
+    with pytest.raises(Transient) as caught:
+        ConnInfo.from_secret(tmp_path)
+    assert caught.value.reason is Reason.SECRET_INVALID
+    assert "geheim" not in caught.value.message
+
+
+def test_lint_counts_long_runs_of_changes_and_parses_those_without_where_all_the_same(tmp_path: Path) -> None:
+    changes = "".join(f"UPDATE t SET n = {number} WHERE n = 0;\n" for number in range(600)) + "DELETE FROM t;\n"
+    (tmp_path / "001_x.sql").write_text(f"CREATE TABLE t (n int);\n{changes}")
+    (tmp_path / "002_y.sql").write_text(changes)
+    found = {(finding.file, finding.rule): finding.line for finding in check_folder(tmp_path)}
+    assert found["002_y.sql", "delete-without-where"] == 601
+
+
+def test_lint_does_not_parse_a_statement_of_megabytes(tmp_path: Path) -> None:
+    (tmp_path / "001_x.sql").write_text(f"SELECT '{'x' * 5_000_000}';\nCREATE NONSENSE;\n")
+    assert [(finding.rule, finding.line) for finding in check_folder(tmp_path) if finding.rule == "syntax-error"] == [("syntax-error", 2)]
+
+
+def test_an_ignore_inside_of_what_no_scanner_takes_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "001_x.sql").write_text("SELECT 1a,\n  -- dbmigration: ignore drop-table because of nothing\n 2;\n")
+    assert "syntax-error" in {finding.rule for finding in check_folder(tmp_path)}
