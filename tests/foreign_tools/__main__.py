@@ -35,8 +35,11 @@ def main() -> None:
                 record(recipe, server)
 
 
-def record(recipe: Recipe, server: PostgresServer) -> None:
-    """Raises SystemExit with the tool's own words when it fails."""
+def record(recipe: Recipe, server: PostgresServer, into: Path = FIXTURES) -> None:
+    """Install the tool where it is not yet, run it, and keep what it left in the folder `into`/TOOL.
+
+    Raises SystemExit with the tool's own words when it fails.
+    """
     cache = _CACHE / f"{recipe.tool}-{recipe.version}"
     installed = cache / "installed"
     if not installed.exists():
@@ -53,9 +56,9 @@ def record(recipe: Recipe, server: PostgresServer) -> None:
         _write_files(recipe, folder, lambda text: _filled(text, cache, server, database))
         for command in recipe.run:
             _run(command, recipe, folder, cache, server, database)
-        _keep(recipe, folder, server, database, "left.sql")
+        _keep(recipe, into, server, database, "left.sql")
         for name, source in recipe.ours.items():
-            target = FIXTURES / recipe.tool / "files" / name
+            target = into / recipe.tool / "files" / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(folder / source, target)
         if recipe.failing:
@@ -64,13 +67,13 @@ def record(recipe: Recipe, server: PostgresServer) -> None:
                 failed = not _run(command, recipe, folder, cache, server, database, must_succeed=False)
             if not failed:
                 sys.exit(f"{recipe.tool}: was to fail, and did not")
-            _keep(recipe, folder, server, database, "failed.sql")
-    print(f"{recipe.tool} {recipe.version}: kept in {FIXTURES / recipe.tool}")
+            _keep(recipe, into, server, database, "failed.sql")
+    print(f"{recipe.tool} {recipe.version}: kept in {into / recipe.tool}")
 
 
-def _keep(recipe: Recipe, folder: Path, server: PostgresServer, database: str, name: str) -> None:
+def _keep(recipe: Recipe, into: Path, server: PostgresServer, database: str, name: str) -> None:
     dump = server.run("pg_dump", "--inserts", "--no-owner", "--no-privileges", database=database, user=SUPERUSER)
-    target = FIXTURES / recipe.tool / name
+    target = into / recipe.tool / name
     target.parent.mkdir(parents=True, exist_ok=True)
     made_by = f"-- What {recipe.tool} {recipe.version} left: python -m tests.foreign_tools {recipe.tool}\n"
     target.write_text(made_by + _VOLATILE.sub("", dump))

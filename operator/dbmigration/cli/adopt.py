@@ -34,6 +34,7 @@ def baseline(
     yes: Yes = False,
     dsn: o.Dsn = None,
     directory: o.Directory = o.DIRECTORY,
+    layout: o.Layout = None,
     environment: o.Environment = None,
     history: o.History = None,
     wait: o.Wait = o.WAIT,
@@ -43,7 +44,7 @@ def baseline(
     """Adopt a database that was made before its history: record every migration up to VERSION as applied, run nothing."""
     from dbmigration.run import adopt
 
-    asked = o.asked(dsn, directory, environment, history, as_json, show_values)
+    asked = o.asked(dsn, directory, environment, history, as_json, show_values, layout)
     return _adopt(asked, adopt.baseline(version), dry_run, yes, wait)
 
 
@@ -56,6 +57,7 @@ def import_history(
     yes: Yes = False,
     dsn: o.Dsn = None,
     directory: o.Directory = o.DIRECTORY,
+    layout: o.Layout = None,
     environment: o.Environment = None,
     history: o.History = None,
     wait: o.Wait = o.WAIT,
@@ -69,7 +71,7 @@ def import_history(
     if table is not None and not (schema and dot and name):
         raise words.BadParameter(f"{table!r} is not SCHEMA.TABLE, like public.flyway_schema_history", param_hint="--table")
     choose = adopt.import_history(tool, (schema, name) if table else None, skip_unmatched=skip_unmatched, accept_changed=accept_changed)
-    asked = o.asked(dsn, directory, environment, history, as_json, show_values)
+    asked = o.asked(dsn, directory, environment, history, as_json, show_values, layout)
     return _adopt(asked, choose, dry_run, yes, wait)
 
 

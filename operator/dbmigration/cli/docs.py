@@ -18,7 +18,9 @@ Into = Annotated[
 Check = Annotated[bool, words.Option("--check", help="Write nothing; exit with 1 when the file is not what would be written.")]
 
 
-def docs(output: Output = None, into: Into = None, check: Check = False, directory: o.Directory = o.DIRECTORY) -> int:
+def docs(
+    output: Output = None, into: Into = None, check: Check = False, directory: o.Directory = o.DIRECTORY, layout: o.Layout = None
+) -> int:
     """Describe each migration in Markdown: purpose, what it makes, changes and drops, dependencies. Needs no database."""
     from dbmigration.cli.output import read_folder, write_text
     from dbmigration.pictures.page import as_page
@@ -28,7 +30,7 @@ def docs(output: Output = None, into: Into = None, check: Check = False, directo
         raise words.BadParameter("--output and --into exclude each other", param_hint="--into")
     if check and path is None:
         raise words.BadParameter("say which file to check with --into or --output", param_hint="--check")
-    page = as_page(read_folder(directory), beside=path.parent if path is not None else directory)
+    page = as_page(read_folder(directory, layout), beside=path.parent if path is not None else directory)
     if path is None:
         sys.stdout.write(page)
         return Exit.OK

@@ -20,6 +20,7 @@ Accept = Annotated[bool, words.Option("--accept", help="From now on the schema a
 def drift(
     dsn: o.Dsn = None,
     directory: o.Directory = o.DIRECTORY,
+    layout: o.Layout = None,
     history: o.History = None,
     accept: Accept = False,
     wait: o.Wait = o.WAIT,
@@ -43,7 +44,7 @@ def drift(
         elif result.error is None and not differs and result.drift_note is None:
             sys.stdout.write("No drift: the schema is as the last run left it.\n")
 
-    asked = o.asked(dsn, directory, None, history, as_json, show_values)
+    asked = o.asked(dsn, directory, None, history, as_json, show_values, layout)
     status = work(
         asked,
         look,

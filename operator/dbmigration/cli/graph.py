@@ -35,6 +35,7 @@ def graph(
     output: Output = None,
     states: States = False,
     directory: o.Directory = o.DIRECTORY,
+    layout: o.Layout = None,
     environment: o.Environment = None,
     dsn: o.Dsn = None,
     history: o.History = None,
@@ -47,7 +48,7 @@ def graph(
     if not (states or dsn):
         from dbmigration.cli.output import read_folder
 
-        write(graph_of(read_folder(directory)), drawn, output)
+        write(graph_of(read_folder(directory, layout)), drawn, output)
         return Exit.OK
 
     from dbmigration.cli.read import has_a_picture
@@ -56,9 +57,9 @@ def graph(
 
     def show(result: "RunResult") -> None:
         if has_a_picture(result):
-            write(graph_of(read_set(directory), result.migrations()), drawn, output)
+            write(graph_of(read_set(directory, layout), result.migrations()), drawn, output)
 
-    asked = o.asked(dsn, directory, environment, history, False, show_values)
+    asked = o.asked(dsn, directory, environment, history, False, show_values, layout)
     return work(asked, lambda engine: engine.look(), show, quiet=True, forgive=lambda _, result: has_a_picture(result))
 
 

@@ -12,6 +12,7 @@ from dbmigration.run.options import LintPolicy
 
 if TYPE_CHECKING:
     from dbmigration.lint import Finding
+    from dbmigration.migrations.layout import Layout
     from dbmigration.run.result import RunResult
 
 
@@ -41,6 +42,7 @@ Fail = Annotated[FailOn, words.Option("--fail-on", help="Exit with 1 for finding
 def lint(
     files: Files = None,
     directory: o.Directory = o.DIRECTORY,
+    layout: o.Layout = None,
     output: Output = Format.CONSOLE,
     fail_on: Fail = FailOn.ERROR,
     dsn: o.Dsn = None,
@@ -52,18 +54,18 @@ def lint(
     there, and knows how big its tables are."""
     names = [_name_in(directory, path) for path in files or ()]
     if dsn is None and not database:
-        return _show(_findings(directory, names), directory, output, fail_on)
+        return _show(_findings(directory, names, layout), directory, output, fail_on)
     if names:
         raise words.BadParameter("with a database the pending files are looked at: name none", param_hint="FILES")
-    return _with_database(o.asked(dsn, directory, environment, history, as_json=False, show_values=False), output, fail_on)
+    return _with_database(o.asked(dsn, directory, environment, history, False, False, layout), output, fail_on)
 
 
-def _findings(directory: Path, names: list[str]) -> "tuple[Finding, ...]":
+def _findings(directory: Path, names: list[str], layout: "Layout | None") -> "tuple[Finding, ...]":
     from dbmigration.errors import Transient
     from dbmigration.lint import check_folder
 
     try:
-        return check_folder(directory, names)
+        return check_folder(directory, names, layout)
     except Transient as error:
         raise words.BadParameter(error.message, param_hint="--dir") from error
     except KeyError as error:

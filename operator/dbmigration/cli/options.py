@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from dbmigration.cli import words
+from dbmigration.migrations.layout import Layout as FolderLayout
 from dbmigration.migrations.model import HistoryTable
 from dbmigration.run.options import DriftPolicy, LintPolicy
 
@@ -27,6 +28,12 @@ Dsn = Annotated[
     ),
 ]
 Directory = Annotated[Path, words.Option("--dir", metavar="DIR", help="The folder of migrations.")]
+Layout = Annotated[
+    FolderLayout | None,
+    words.Option(
+        "--layout", help="Whose names and markers the files have; default: what dbmigration.toml says, else numbered.", show_default=False
+    ),
+]
 Environment = Annotated[
     str | None,
     words.Option("--environment", "-e", metavar="NAME", help="Where this is: required when a file's header names an environment."),
@@ -98,6 +105,7 @@ class Asked:
     history: HistoryTable | None
     as_json: bool
     show_values: bool
+    layout: FolderLayout | None = None
 
     @property
     def conninfo(self) -> "ConnInfo":
@@ -107,9 +115,17 @@ class Asked:
         return ConnInfo.from_dsn(self.dsn) if self.dsn else ConnInfo.from_environment(os.environ)
 
 
-def asked(dsn: str | None, directory: Path, environment: str | None, history: str | None, as_json: bool, show_values: bool) -> Asked:
+def asked(
+    dsn: str | None,
+    directory: Path,
+    environment: str | None,
+    history: str | None,
+    as_json: bool,
+    show_values: bool,
+    layout: FolderLayout | None = None,
+) -> Asked:
     """Raises words.BadParameter."""
-    return Asked(dsn, directory, environment, read_history(history), as_json, show_values)
+    return Asked(dsn, directory, environment, read_history(history), as_json, show_values, layout)
 
 
 def read_history(text: str | None) -> HistoryTable | None:

@@ -7,15 +7,16 @@ from dbmigration.cli.words import BadParameter
 from dbmigration.errors import Transient
 
 if TYPE_CHECKING:
+    from dbmigration.migrations.layout import Layout
     from dbmigration.migrations.model import MigrationSet
 
 
-def read_folder(directory: Path) -> "MigrationSet":
+def read_folder(directory: Path, layout: "Layout | None" = None) -> "MigrationSet":
     """Raises BadParameter where there is no folder, else what `read_set` raises for one that is not in order."""
     from dbmigration.migrations.folder import read_set
 
     try:
-        return read_set(directory)
+        return read_set(directory, layout)
     except Transient as error:
         raise BadParameter(error.message, param_hint="--dir") from error
 

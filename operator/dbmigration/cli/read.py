@@ -31,6 +31,7 @@ AgainstFiles = Annotated[
 def plan(
     dsn: o.Dsn = None,
     directory: o.Directory = o.DIRECTORY,
+    layout: o.Layout = None,
     environment: o.Environment = None,
     history: o.History = None,
     target: o.Target = None,
@@ -44,7 +45,7 @@ def plan(
     """Show what apply would do, and what would stop it. Changes nothing, takes no lock."""
     from dbmigration.cli.work import work
 
-    asked = o.asked(dsn, directory, environment, history, as_json, show_values)
+    asked = o.asked(dsn, directory, environment, history, as_json, show_values, layout)
     pending = False
 
     def look(engine: "Engine") -> "RunResult":
@@ -82,6 +83,7 @@ def plan(
 def status(
     dsn: o.Dsn = None,
     directory: o.Directory = o.DIRECTORY,
+    layout: o.Layout = None,
     environment: o.Environment = None,
     history: o.History = None,
     as_json: o.Json = False,
@@ -104,13 +106,14 @@ def status(
         shown = ", ".join(f"{number} {what}" for what, number in counts.items() if number or what in ("applied", "pending"))
         sys.stdout.write(f"{result.server.database}, PostgreSQL {result.server.version.partition(' ')[0]}: {_where(result)}; {shown}.\n")
 
-    asked = o.asked(dsn, directory, environment, history, as_json, show_values)
+    asked = o.asked(dsn, directory, environment, history, as_json, show_values, layout)
     return work(asked, lambda engine: engine.look(), show, quiet=True, forgive=lambda _, result: has_a_picture(result))
 
 
 def verify(
     dsn: o.Dsn = None,
     directory: o.Directory = o.DIRECTORY,
+    layout: o.Layout = None,
     environment: o.Environment = None,
     history: o.History = None,
     statement_timeout: o.StatementTimeout = o.STATEMENT_TIMEOUT,
@@ -126,7 +129,7 @@ def verify(
     from dbmigration.postgres.settings import Execution
 
     execution = Execution(statement_timeout_ms=o.read_duration_ms(statement_timeout, "--statement-timeout"))
-    asked = o.asked(dsn, directory, environment, history, as_json, show_values)
+    asked = o.asked(dsn, directory, environment, history, as_json, show_values, layout)
     scratch = o.read_scratch(scratch_dsn, private)
     if against_files:
         from dbmigration.cli.drift import compare_with_files

@@ -41,6 +41,7 @@ def try_out(
     postgres: Postgres = None,
     role: Role = None,
     directory: o.Directory = o.DIRECTORY,
+    layout: o.Layout = None,
     environment: o.Environment = None,
     history: o.History = None,
     since: From = None,
@@ -64,14 +65,14 @@ def try_out(
 
     if (private or postgres is not None) and dsn is not None:
         raise words.BadParameter("--dsn and a private server exclude each other", param_hint="--dsn")
-    asked = o.asked(dsn, directory, environment, history, as_json, show_values)
+    asked = o.asked(dsn, directory, environment, history, as_json, show_values, layout)
     statement_timeout_ms = o.read_duration_ms(statement_timeout, "--statement-timeout")
     begun = monotonic()
     trials: tuple[Trial, ...] = ()
     interrupt = Interrupt()
     with interrupt.handled() as stop:
         try:
-            files = read_set(directory)
+            files = read_set(directory, layout)
             plan = _plan(files, asked, target, since, require_rollback, statement_timeout_ms)
             place = _place(asked, private or postgres is not None, postgres, plan, role or [])
             show = _Lines(plan, as_json)

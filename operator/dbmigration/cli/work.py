@@ -72,6 +72,7 @@ def work(
     """
     options = RunOptions(
         directory=asked.directory,
+        layout=asked.layout,
         run_id=f"cli-{os.urandom(4).hex()}",
         environment=asked.environment,
         target=target,

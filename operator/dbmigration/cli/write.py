@@ -35,6 +35,7 @@ Check = Annotated[
 def apply(
     dsn: o.Dsn = None,
     directory: o.Directory = o.DIRECTORY,
+    layout: o.Layout = None,
     environment: o.Environment = None,
     history: o.History = None,
     target: o.Target = None,
@@ -65,7 +66,7 @@ def apply(
         ]
         sys.stdout.write(f"{', '.join(done).capitalize()}; {where}.\n" if done else f"Nothing to do: {where}.\n")
 
-    asked = o.asked(dsn, directory, environment, history, as_json, show_values)
+    asked = o.asked(dsn, directory, environment, history, as_json, show_values, layout)
     execution = Execution(
         lock_timeout_ms=o.read_duration_ms(lock_timeout, "--lock-timeout"),
         statement_timeout_ms=o.read_duration_ms(statement_timeout, "--statement-timeout"),
@@ -95,6 +96,7 @@ def rollback(
     yes: Yes = False,
     dsn: o.Dsn = None,
     directory: o.Directory = o.DIRECTORY,
+    layout: o.Layout = None,
     environment: o.Environment = None,
     history: o.History = None,
     backup_dir: o.BackupDir = None,
@@ -110,7 +112,7 @@ def rollback(
     from dbmigration.cli.work import work
     from dbmigration.postgres.settings import Execution
 
-    asked = o.asked(dsn, directory, environment, history, as_json, show_values)
+    asked = o.asked(dsn, directory, environment, history, as_json, show_values, layout)
     choose = _chosen_by(number, to, last_run)
     confirmed = Confirmation(ask=not yes, expected=plan_hash)
     if not yes and not dry_run and (as_json or not (sys.stdin.isatty() and sys.stdout.isatty())):

@@ -18,6 +18,7 @@ from dbmigration.lint.replay import replay
 from dbmigration.lint.rule import Hit, Kind, Rule, ScriptView
 from dbmigration.lint.script import Parsed, Role, Script, read_script, read_script_file
 from dbmigration.migrations.folder import read_set
+from dbmigration.migrations.layout import Layout
 from dbmigration.migrations.model import MigrationFile, MigrationSet
 from dbmigration.migrations.statements import Kind as StatementKind
 
@@ -48,14 +49,14 @@ def check(files: MigrationSet, pending: Sequence[MigrationFile], *, catalog: Cat
     return run.policy.findings()
 
 
-def check_folder(directory: Path, names: Sequence[str] = ()) -> tuple[Finding, ...]:
+def check_folder(directory: Path, names: Sequence[str] = (), layout: Layout | None = None) -> tuple[Finding, ...]:
     """The same for a folder, all of it or the migrations that `names` are (a rollback or verify script stands for its migration).
 
     What cannot be read as a set is one finding, `invalid-set`. Raises Transient SOURCE_MISSING where there is no folder, and KeyError with
     the first of `names` that is not in it.
     """
     try:
-        files = read_set(directory)
+        files = read_set(directory, layout)
     except Permanent as error:
         place = error.place
         return (Finding(INVALID_SET.name, Severity.ERROR, place.file or directory.name, place.line, error.message),)

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,21 +15,9 @@ from dbmigration.migrations.config import read_config
 from dbmigration.migrations.header import parse_header, parse_transaction
 from dbmigration.migrations.layout import Layout, Named, Role, is_program, read_name, refusal
 from dbmigration.migrations.model import Dependency, Header, MigrationFile, MigrationSet, Script, SetConfig
-from dbmigration.migrations.part import WHOLE, Part
 
 if TYPE_CHECKING:
-    from dbmigration.migrations.halves import Half
-
-
-@dataclass(frozen=True, slots=True)
-class _Body:
-    """What a migration's file holds: its own SQL, and what undoes it where both are in one file."""
-
-    text: FileText
-    raw_sha256: str
-    part: Part = WHOLE
-    transaction: bool | None = None
-    down: "Half | None" = None
+    from dbmigration.migrations.halves import Halves
 
 
 def read_set(directory: Path, layout: Layout | None = None, *, seeds_beside: bool = True) -> MigrationSet:
@@ -55,38 +43,42 @@ def read_set(directory: Path, layout: Layout | None = None, *, seeds_beside: boo
     _refuse_duplicates(migrations, scripts)
 
     base = str(directory)
-    bodies = dict[str, _Body]()
+    texts = dict[str, FileText]()
+    hashes = dict[str, str]()
+    halves: dict[str, Halves] = {}
     for name in names:
-        halved = layout.in_one_file and name in migrations
-        bodies[name] = _read_halves(f"{base}/{name}", name, layout) if halved else _read_whole(f"{base}/{name}", name)
+        if layout.in_one_file and name in migrations:
+            halves[name] = both = _read_halves(f"{base}/{name}", name, layout)
+            texts[name], hashes[name] = both.up.text, both.raw_sha256
+        else:
+            texts[name] = text = read_text(f"{base}/{name}", name)
+            hashes[name] = text.raw_sha256
 
     names_by_number = {named.number: name for name, named in migrations.items()}
     files = list[MigrationFile]()
     for name, (_, number, version) in sorted(migrations.items(), key=lambda item: item[1].number):
-        body = bodies[name]
+        text = texts[name]
+        path = directory / name
+        rollback = scripts.get((Role.ROLLBACK, number)) if scripts else None
+        verify = scripts.get((Role.VERIFY, number)) if scripts else None
         header = parse_header(
-            _decode(body.text), name=name, number=number, environments=config.environments, foreign=layout is not Layout.NUMBERED
+            _decode(text), name=name, number=number, environments=config.environments, foreign=layout is not Layout.NUMBERED
         )
         if header.dependencies:
             header = _resolve_dependencies(header, name, number, names_by_number)
-        if body.transaction is not None and header.transaction is None:
-            header = replace(header, transaction=body.transaction)
-        files.append(
-            MigrationFile(
-                number=number,
-                version=version,
-                name=name,
-                path=directory / name,
-                checksum=body.text.checksum,
-                size=body.text.size,
-                header=header,
-                rollback=_way_down(directory / name, body.down) or _script(directory, scripts.get((Role.ROLLBACK, number)), bodies),
-                verify=_script(directory, scripts.get((Role.VERIFY, number)), bodies),
-                part=body.part,
-                layout=layout,
-            )
+        file = MigrationFile(
+            number=number,
+            version=version,
+            name=name,
+            path=path,
+            checksum=text.checksum,
+            size=text.size,
+            header=header,
+            rollback=_script(directory, rollback, texts),
+            verify=_script(directory, verify, texts),
+            layout=layout,
         )
-    hashes = {name: body.raw_sha256 for name, body in bodies.items()}
+        files.append(_with_halves(file, halves[name]) if name in halves else file)
     seeds: tuple[MigrationFile, ...] = ()
     if seed_names or config.seeds:
         from dbmigration.migrations.seeds import NUMBER, read_seeds  # most sets have none
@@ -189,26 +181,25 @@ def _number_in(name: str) -> int:
     return int(digits[0]) if digits else -1
 
 
-def _read_whole(path: str, name: str) -> _Body:
-    text = read_text(path, name)
-    return _Body(text, text.raw_sha256)
-
-
-def _read_halves(path: str, name: str, layout: Layout) -> _Body:
+def _read_halves(path: str, name: str, layout: Layout) -> "Halves":
     from dbmigration.migrations.halves import read_halves  # only these layouts need it
 
-    halves = read_halves(path, name, layout)
-    return _Body(halves.up.text, halves.raw_sha256, halves.up.part, halves.up.transaction, halves.down)
+    return read_halves(path, name, layout)
 
 
-def _way_down(path: Path, down: "Half | None") -> Script | None:
-    return None if down is None else Script(path.name, path, down.text.checksum, down.transaction, down.part)
+def _with_halves(file: MigrationFile, halves: "Halves") -> MigrationFile:
+    """A word of the file's header wins over its marker."""
+    header, up, down = file.header, halves.up, halves.down
+    if up.transaction is not None and header.transaction is None:
+        header = replace(header, transaction=up.transaction)
+    rollback = None if down is None else Script(file.name, file.path, down.text.checksum, down.transaction, down.part)
+    return replace(file, header=header, part=up.part, rollback=rollback)
 
 
-def _script(directory: Path, name: str | None, bodies: Mapping[str, _Body]) -> Script | None:
+def _script(directory: Path, name: str | None, texts: Mapping[str, FileText]) -> Script | None:
     if name is None:
         return None
-    text = bodies[name].text
+    text = texts[name]
     return Script(name, directory / name, text.checksum, parse_transaction(_decode(text), name=name))
 
 

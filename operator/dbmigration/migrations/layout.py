@@ -108,7 +108,7 @@ def refusal(names: list[str], layout: Layout) -> Permanent:
     if layout is Layout.FLYWAY and first.startswith("R__"):
         message = (
             f"is a repeatable migration of Flyway{others}, and only versioned ones (V…) are run from here: move what it makes into a new "
-            "versioned migration, or, when running it at every change is harmless, into the folder of seeds"
+            "versioned migration or, when running it at every change is harmless, make it a seed: seed-name.sql"
         )
     if layout is Layout.GOOSE and first.endswith(".go"):
         message = f"is a migration in Go{others}, which only goose can run: write it in SQL, or let goose apply it and import its history"

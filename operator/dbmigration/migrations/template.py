@@ -58,7 +58,7 @@ COMMIT;
 """
 
 
-def new_migration(directory: Path, name: str, today: date) -> tuple[Path, ...]:
+def new_migration(directory: Path, name: str, today: date, layout: Layout | None = None) -> tuple[Path, ...]:
     """Writes the next migration called `name` and its rollback script into `directory`; the files as written, the migration first.
 
     Names and markers are those of the set's layout: one file where that holds both ways. The number is the newest one plus one, with as
@@ -71,7 +71,7 @@ def new_migration(directory: Path, name: str, today: date) -> tuple[Path, ...]:
             f"{name[:_NAME_LENGTH]!r} is no name for a migration: use snake_case such as add_project_limits, at most {_NAME_LENGTH} long"
         )
         raise Usage(Reason.SPEC_INVALID, message)
-    found = read_set(directory)
+    found = read_set(directory, layout)
     layout = found.config.layout
     newest = found.files[-1] if found.files else None
     version = _next_version(newest, today, layout)

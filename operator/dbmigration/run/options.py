@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from dbmigration.migrations.layout import Layout
 from dbmigration.migrations.model import HistoryTable
 from dbmigration.postgres.settings import Execution
 
@@ -42,9 +43,9 @@ class RunOptions:
     """One run. `history` None: what dbmigration.toml says, else the default place. `backup` None: no dump, and the result says so.
 
     `actor` stands in the database's own record of what was done (None: the database user). `expected_digest`: refuse a folder whose bytes
-    are not those (SourceChanging). `lock_wait` in seconds. `reapply_rolled_back`: a person asks, so files that a person rolled back are
-    pending again. `drift` None: what dbmigration.toml says, else to report. `lint` None: what dbmigration.toml says, else to refuse
-    errors; `lint_ignore` names rules that are left out.
+    are not those (SourceChanging). `lock_wait` in seconds. `layout` None: what dbmigration.toml says, else our own. `reapply_rolled_back`:
+    a person asks, so files that a person rolled back are pending again. `drift` None: what dbmigration.toml says, else to report. `lint`
+    None: what dbmigration.toml says, else to refuse errors; `lint_ignore` names rules that are left out.
     """
 
     directory: Path
@@ -59,6 +60,7 @@ class RunOptions:
     expected_digest: str | None = None
     reapply_rolled_back: bool = False
     lock_wait: float = 60.0
+    layout: Layout | None = None
     drift: DriftPolicy | None = None
     lint: LintPolicy | None = None
     lint_ignore: tuple[str, ...] = ()

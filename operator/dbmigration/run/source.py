@@ -10,7 +10,7 @@ from dbmigration.run.options import RunOptions
 def read_source(options: RunOptions) -> MigrationSet:
     """Read the folder. Raises what `read_set` raises, and Transient(SourceChanging) when its bytes are not those that were promised."""
     # Files whose digest somebody took were all put into one folder: the seeds too.
-    files = read_set(options.directory, seeds_beside=options.expected_digest is None)
+    files = read_set(options.directory, options.layout, seeds_beside=options.expected_digest is None)
     if options.expected_digest is not None and files.digest != options.expected_digest:
         raise Transient(
             Reason.SOURCE_CHANGING,

@@ -7,6 +7,7 @@ from dbmigration.lint import operations as op
 from dbmigration.lint.context import Context
 from dbmigration.lint.finding import Severity
 from dbmigration.lint.rule import ALL_ROLES, NO_VERIFY, Hit, ScriptView, operation_rule, script_rule
+from dbmigration.migrations.layout import Layout
 from dbmigration.migrations.mask import mask_literals
 
 _SNAKE = re.compile(r"\d{3,}_[a-z0-9]+(?:_[a-z0-9]+)*\.sql")
@@ -24,6 +25,8 @@ def missing_rollback(view: ScriptView) -> Iterator[Hit]:
 
 @script_rule(Severity.WARNING, "A header without one of its parts")
 def missing_header(view: ScriptView) -> Iterator[Hit]:
+    if view.file.layout is not Layout.NUMBERED:
+        return  # another tool's files have no header of ours
     missing = [field for field in _FIELDS if not view.script.has_field(field)]
     if missing:
         yield Hit(f"the header does not say {', '.join(missing)}: `dbmigration new` writes the template")
@@ -31,7 +34,7 @@ def missing_header(view: ScriptView) -> Iterator[Hit]:
 
 @script_rule(Severity.NOTE, "A file name that is not NNN_descriptive_name_in_snake_case.sql")
 def file_name_style(view: ScriptView) -> Iterator[Hit]:
-    if not _SNAKE.fullmatch(view.file.name):
+    if view.file.layout is Layout.NUMBERED and not _SNAKE.fullmatch(view.file.name):
         yield Hit("the name is not in lower-case snake_case: NNN_descriptive_name_in_snake_case.sql")
 
 
