@@ -17,6 +17,7 @@ from dbmigration.run.result import RunResult
 from dbmigration.run.stop import StopRequest
 from tests.engine.conftest import Database
 from tests.engine.server import OWNER
+from tests.engine.test_cli import dbmigration
 
 FIXTURES = Path(__file__).parent / "fixtures" / "foreign"
 RECORDED = sorted(path.name for path in FIXTURES.iterdir())
@@ -269,3 +270,24 @@ def test_another_tools_table_may_not_be_the_history_table(database: Database, tm
     result = engine(database, folder, history=HistoryTable("public", "schema_migrations")).adopt(import_history())
     assert isinstance(result.error, Permanent)
     assert result.error.reason is Reason.HISTORY_FOREIGN
+
+
+def test_a_person_sees_their_rows_beside_our_files_before_anything_is_recorded(database: Database, tmp_path: Path) -> None:
+    folder = left_by(database, "flyway", tmp_path)
+    (folder / "V1.3__order_notes.sql").write_text("SELECT 1;")
+    (folder / "V2__new.sql").write_text("SELECT 2;")
+    words = ("import-history", "--dir", str(folder))
+    looked = dbmigration(database, *words, "--dry-run")
+    assert looked.status == 1
+    assert "ChecksumMismatch" in looked.err
+    shown = [line.split() for line in looked.out.splitlines()]
+    assert shown[0] == ["flyway,", "in", "public.flyway_schema_history:"]
+    assert shown[1] == ["1:", "V1.1__users.sql", "V1.1__users.sql", "checksum", "agrees"]
+    assert shown[3][2:4] == ["V1.3__order_notes.sql", "CHANGED"]
+    assert shown[4][:5] == ["4:", "R__view.sql", "-", "passed", "over:"]
+    assert shown[5] == ["not", "in", "it:", "V2__new.sql"]
+    assert dbmigration(database, *words).status == 2
+    assert database.psql("SELECT to_regclass('dbmigration.event') IS NULL") == "t"
+    taken = dbmigration(database, *words, "--accept-changed", "--yes")
+    assert taken.status == 0, taken.err
+    assert taken.out.splitlines()[-1] == "Recorded 3 migrations as applied; the database is at version 1.3."
