@@ -24,6 +24,7 @@ class Verdict(NamedTuple):
 
 
 _PLAIN: Final = Verdict(Kind.PLAIN)
+_COPY_IN: Final = Verdict(Kind.COPY_IN)
 _SESSION: Final = Verdict(Kind.SESSION)
 _TEMPORARY: Final = Verdict(Kind.TEMPORARY)
 
@@ -48,12 +49,18 @@ _WORTH_PARSING: Final = {
 for _word in (b"WITH", b"VALUES", b""):
     _WORTH_PARSING[_word] = _WORTH_PARSING[b"SELECT"]
 
+_SIMPLE_COPY_IN: Final = re.compile(
+    rb"copy\s++[\w.\x80-\xff]++\s*+(?:\([\w\s,\x80-\xff]*+\)\s*+)?from\s++stdin\b\s*+(?:(?:with\s*+)?(?:csv\b|\([\w\s,]*+\))\s*+)?;?",
+    re.IGNORECASE,
+)
+"""What pg_dump and most people write. No other statement of SQL looks like it, so nothing has to be parsed, nor the parser loaded."""
+
 _TRANSACTION_ENDS_IN_BODY: Final = re.compile(r"(?:^|;|\b(?:begin|then|else|loop)\b)\s*(commit|rollback)\b(?!\s+to\b)", re.IGNORECASE)
 
 _BY_WORDS: Final = tuple(
     (re.compile(pattern, re.IGNORECASE), verdict)
     for pattern, verdict in (
-        (r"copy\b.*\bfrom stdin\b", Verdict(Kind.COPY_IN)),
+        (r"copy\b.*\bfrom stdin\b", _COPY_IN),
         (r"create (?:unique )?index concurrently\b", Verdict(Kind.NO_TRANSACTION, "CREATE INDEX CONCURRENTLY")),
         (r"drop index concurrently\b", Verdict(Kind.NO_TRANSACTION, "DROP INDEX CONCURRENTLY")),
         (r"alter table\b.*\bdetach partition\b.*\bconcurrently\b", Verdict(Kind.NO_TRANSACTION, "DETACH PARTITION CONCURRENTLY")),
@@ -71,6 +78,8 @@ def classify(word: bytes, sql: bytes) -> Verdict:
     upper = word.upper()
     worth = _WORTH_PARSING.get(upper)
     if worth is not None:
+        if upper == b"COPY" and _SIMPLE_COPY_IN.fullmatch(sql):
+            return _COPY_IN
         return _by_tree(sql) if worth.search(sql) else _PLAIN
     by_word = _BY_FIRST_WORD.get(upper)
     return by_word(sql) if by_word is not None else _FIXED.get(upper, _PLAIN)

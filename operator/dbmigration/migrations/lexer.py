@@ -8,6 +8,7 @@ by the end of a block, goes the slow way, one token at a time. A block that ends
 size, so that a statement of any length costs time in proportion to it.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -85,7 +86,7 @@ class Splitter:
         self._pass_line_of_copy()
         while True:
             buffer, at = self._buffer, self._at
-            end = tokens.COPY_END.search(buffer, at)
+            end = self._copy_end()
             if end is not None and end.end() == len(buffer) and buffer[-1] != _NEWLINE and not self._ended:
                 end = None
             whole_lines = len(buffer) if self._ended else max(buffer.rfind(b"\n", at) + 1, at)
@@ -100,6 +101,15 @@ class Splitter:
             if end is not None or self._ended:
                 return
             self._more()
+
+    def _copy_end(self) -> re.Match[bytes] | None:
+        """The first `\\.` line from `_at` on, where a line begins. Searched for as bytes: a pattern is ten times slower over much data."""
+        buffer, at = self._buffer, self._at
+        found = tokens.COPY_END.match(buffer, at)
+        while found is None and (newline := buffer.find(b"\n\\.", at)) >= 0:
+            at = newline + 1
+            found = tokens.COPY_END.match(buffer, at)
+        return found
 
     def _more(self) -> bool:
         """Forgets what is before `_at`, which becomes 0, and reads on. False when there is nothing more to read."""
