@@ -41,6 +41,7 @@ class Sender:
         self._pieces: list[Piece] = []
         self._size = 0
         self._settled: int | None = None
+        self._sent: tuple[list[Piece], int | None, wire.Exchange] | None = None
 
     def add(self, *pieces: Piece) -> bool:
         """True: what had been gathered before was sent first."""
@@ -62,18 +63,42 @@ class Sender:
         """What was added so far decides: an error of what is added after it, before the next flush, is not raised but returned as False."""
         self._settled = len(self._pieces)
 
-    def flush(self) -> bool:
-        """Send what is gathered and read all results. True: all of it ran."""
-        if not self._pieces:
+    def stream(self, piece: Piece) -> bool:
+        """As `add`, but what is sent is not waited for: the file is read on while the server works.
+
+        An error may be that of the message before. Afterwards, come what may, the caller calls `wait`.
+        """
+        size = len(piece.sql) + 2
+        full = self._size + size > MESSAGE_BYTES and bool(self._pieces)
+        if full:
+            self._send()
+        self._pieces.append(piece)
+        self._size += size
+        return full
+
+    def wait(self) -> bool:
+        """Read the results of what `stream` sent. True: all of it ran."""
+        if self._sent is None:
             return True
-        pieces, settled = self._pieces, self._settled
-        self._pieces, self._size, self._settled = [], 0, None
-        message = b"".join([_terminated(piece.sql) for piece in pieces])
+        (pieces, settled, exchange), self._sent = self._sent, None
         on_rows = self._on_rows
-        answer = wire.send(self._session, message, None if on_rows is None else lambda number, rows: on_rows(pieces[number], rows))
+        answer = exchange.finish(None if on_rows is None else lambda number, rows: on_rows(pieces[number], rows))
         if answer.error is not None and (settled is None or answer.completed < settled):
             raise self._error(answer.error, pieces, answer.completed)
         return answer.error is None
+
+    def flush(self) -> bool:
+        """Send what is gathered and read all results. True: all of it ran."""
+        if self._pieces:
+            self._send()
+        return self.wait()
+
+    def _send(self) -> None:
+        self.wait()
+        pieces, settled = self._pieces, self._settled
+        self._pieces, self._size, self._settled = [], 0, None
+        message = b"".join([_terminated(piece.sql) for piece in pieces])
+        self._sent = (pieces, settled, wire.start(self._session, message))
 
     def copy(self, piece: Piece, chunks: Iterable[bytes]) -> None:
         """Run a COPY … FROM STDIN with its data, after what was gathered before it."""

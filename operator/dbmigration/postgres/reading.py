@@ -115,24 +115,27 @@ def statements_with_data(source: Source) -> Iterator[tuple[Statement, Iterable[b
 
 
 def feed(sender: Sender, source: Source, ticker: Ticker | None, *, verifies: bool = False) -> Fed:
-    """Hand the script's statements to `sender`, without its own outer BEGIN and COMMIT."""
+    """Hand the script's statements to `sender`, without its own outer BEGIN and COMMIT. What was sent of them has run afterwards."""
     bytes_done = 0
     count = 0
     line = 1
-    for statement, chunks in statements_with_data(source):
-        bytes_done += len(statement.sql)
-        if source.shape.strip_outer and statement.kind in (Kind.BEGIN, Kind.COMMIT):
-            continue
-        count += 1
-        line = statement.line
-        piece = Piece(statement.sql, source.name, line, verifies)
-        if statement.kind is Kind.COPY_IN:
-            sender.copy(piece, chunks)
-            sent = True
-        else:
-            sent = sender.add(piece)
-        if statement.kind is Kind.SESSION and b"standard_conforming_strings" in statement.sql:
-            sender.flush()  # a message is read as a whole, with the setting from before it
-        if sent and ticker is not None:
-            ticker.at(statement.index, line, bytes_done)
+    try:
+        for statement, chunks in statements_with_data(source):
+            bytes_done += len(statement.sql)
+            if source.shape.strip_outer and statement.kind in (Kind.BEGIN, Kind.COMMIT):
+                continue
+            count += 1
+            line = statement.line
+            piece = Piece(statement.sql, source.name, line, verifies)
+            if statement.kind is Kind.COPY_IN:
+                sender.copy(piece, chunks)
+                sent = True
+            else:
+                sent = sender.stream(piece)
+            if statement.kind is Kind.SESSION and b"standard_conforming_strings" in statement.sql:
+                sender.flush()  # a message is read as a whole, with the setting from before it
+            if sent and ticker is not None:
+                ticker.at(statement.index, line, bytes_done)
+    finally:
+        sender.wait()
     return Fed(count, line)

@@ -41,17 +41,24 @@ class Answer:
 
 def send(session: Session, message: bytes, on_rows: OnRows | None = None) -> Answer:
     """Run all statements of `message`. Raises Transient INTERRUPTED when stop was asked before it was sent, or nothing answers after."""
+    return start(session, message).finish(on_rows)
+
+
+def start(session: Session, message: bytes) -> "Exchange":
+    """Send `message` and do not wait for its results, which `finish` reads: until then the session can do nothing else. Raises as `send`."""
     session.raise_if_stopped(after_sql=True)
-    return _Exchange(session).run(message, on_rows)
+    exchange = Exchange(session)
+    exchange.start(message)
+    return exchange
 
 
 def copy_in(session: Session, statement: bytes, chunks: Iterable[bytes]) -> Answer:
     """Run one COPY … FROM STDIN and feed it. When `chunks` raises, the COPY is ended as failed and the exception goes on."""
     session.raise_if_stopped(after_sql=True)
-    return _Exchange(session).run_copy(statement, chunks)
+    return Exchange(session).run_copy(statement, chunks)
 
 
-class _Exchange:
+class Exchange:
     """One message and all its results."""
 
     def __init__(self, session: Session) -> None:
@@ -59,13 +66,17 @@ class _Exchange:
         self._pgconn = session.connection.pgconn
         self._cancel_at = 0.0
         self._cut_off_at = 0.0
+        self._lost: ServerError | None = None
 
-    def run(self, message: bytes, on_rows: OnRows | None) -> Answer:
+    def start(self, message: bytes) -> None:
         try:
             self._start(message)
-            return self._finish(on_rows)
         except psycopg.Error as error:
-            return Answer(0, ServerError.from_exception(error))
+            self._lost = ServerError.from_exception(error)
+
+    def finish(self, on_rows: OnRows | None) -> Answer:
+        """All results of the message, once the server has run it."""
+        return Answer(0, self._lost) if self._lost is not None else self._finish(on_rows)
 
     def run_copy(self, statement: bytes, chunks: Iterable[bytes]) -> Answer:
         try:
