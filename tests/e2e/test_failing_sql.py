@@ -101,6 +101,19 @@ def test_lock_timeout_is_retried_until_the_table_is_free(studio: Studio) -> None
     assert studio.database.history() == ["001_wider.sql"]
 
 
+def test_who_holds_the_lock_is_on_the_resource_while_the_run_waits(studio: Studio) -> None:
+    studio.database.rows(GOOD)
+    studio.prepare({"001_wider.sql": "ALTER TABLE first ADD COLUMN name text;"})
+    with studio.database.locked("first"):
+        studio.put_resource(execution={"lockTimeout": "10m"})
+        waiting = studio.wait(lambda seen: bool(seen.status.progress and seen.status.progress.blocked_by), "the blocker is named")
+        assert waiting.status.progress is not None
+        assert waiting.status.progress.file == "001_wider.sql"
+        assert "ACCESS EXCLUSIVE on public.first" in (waiting.status.progress.message or "")
+    ready = studio.wait_ready(version="001")
+    assert ready.status.progress is None
+
+
 def test_retry_limit_counts_attempts_that_ran_sql(studio: Studio) -> None:
     """retry-budget-exhausted: Stalled after `limit` attempts; a changed spec revives it."""
     studio.database.rows(GOOD)

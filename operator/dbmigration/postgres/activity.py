@@ -8,10 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dbmigration.postgres.blockers import FIRST_USER_OID
 from dbmigration.postgres.lock import describe
-
-FIRST_USER_OID = 16384
-"""Locks on the system's own catalogs (lower oids; access/transam.h) block no migration for long."""
 
 STRENGTH: Mapping[str, int] = {
     name: number for number, name in enumerate(("SHARE", "SHARE ROW EXCLUSIVE", "EXCLUSIVE", "ACCESS EXCLUSIVE"), 1)

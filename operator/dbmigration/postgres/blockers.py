@@ -1,8 +1,10 @@
 """Who stands in the way of a lock: asked right after a lock timeout, when those who outlasted it are still there."""
 
-from dbmigration.postgres.activity import FIRST_USER_OID
 from dbmigration.postgres.lock import describe
 from dbmigration.postgres.session import Session
+
+FIRST_USER_OID = 16384
+"""Locks on the system's own catalogs (lower oids; access/transam.h) block no migration for long."""
 
 _AT_MOST = 5
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import groupby
 
-from dbmigration.postgres.activity import FIRST_USER_OID
+from dbmigration.postgres.blockers import FIRST_USER_OID
 from dbmigration.postgres.lock import describe
 from dbmigration.postgres.session import Session
 

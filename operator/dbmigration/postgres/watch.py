@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dbmigration.postgres.activity import STRENGTH, Hold, Seen, Waiting
 from dbmigration.postgres.progress import Ticker
 from dbmigration.postgres.session import Session
 
 if TYPE_CHECKING:
+    from dbmigration.postgres.activity import Hold, Seen, Waiting
     from dbmigration.postgres.monitor import Monitor, Sight
 
 LOOKS_AFTER_S = 1.0
@@ -107,6 +107,10 @@ class Watch:
 
     def held(self) -> tuple[Held, ...]:
         """What was held for a second or longer, longest first, five at most. On one table a weaker lock counts only if held longer."""
+        if not self._longest:
+            return ()
+        from dbmigration.postgres.activity import STRENGTH
+
         found = [Held(mode, table, int(s * 1000)) for (mode, table), s in self._longest.items() if s >= LOOKS_AFTER_S]
         kept = [
             each
@@ -116,10 +120,13 @@ class Watch:
         return tuple(sorted(kept, key=lambda each: (-each.ms, -STRENGTH[each.mode], each.table))[:_KEPT])
 
     def _take(self, *, tell: bool) -> None:
+        monitor = self._monitor
+        if monitor is None:
+            return
         from dbmigration.postgres.monitor import Blind
 
-        while self._monitor is not None and not self._monitor.found.empty():
-            found = self._monitor.found.get()
+        while not monitor.found.empty():
+            found = monitor.found.get()
             if isinstance(found, Blind):
                 self._session.unwatched = True
                 self._ticker.say(f"no second connection, so who is in the way is named only after a lock timeout: {found.why}")
@@ -138,11 +145,11 @@ class Watch:
             self._let_go(hold, sight.at)
         self._looked = sight.at
 
-    def _let_go(self, hold: Hold, at: float) -> None:
+    def _let_go(self, hold: "Hold", at: float) -> None:
         key = (hold.mode, hold.table)
         self._longest[key] = max(self._longest.get(key, 0.0), at - self._since.pop(hold))
 
-    def _tell(self, at: float, seen: Seen) -> None:
+    def _tell(self, at: float, seen: "Seen") -> None:
         before, self._waiting = self._waiting, seen.waiting
         if seen.waiting is not None:
             changed = before is None or (before.what, before.pids) != (seen.waiting.what, seen.waiting.pids)
@@ -162,7 +169,7 @@ class Watch:
                 self._tell_work_at = at + _REPEATS_WORK_S
             self._ticker.say(seen.work, notice=notice)
 
-    def _wait_in_words(self, at: float, seen: Seen, waiting: Waiting) -> str:
+    def _wait_in_words(self, at: float, seen: "Seen", waiting: "Waiting") -> str:
         by = f", blocked by {'; '.join(waiting.blockers)}" if waiting.blockers else ""
         behind = f"; {_sessions(seen.behind)} behind it" if seen.behind else ""
         work = f" ({seen.work})" if seen.work else ""
@@ -170,6 +177,8 @@ class Watch:
         return f"waiting{since} for {waiting.what}{by}{behind}{work}"
 
     def _holds_in_words(self, at: float) -> str:
+        from dbmigration.postgres.activity import STRENGTH
+
         strongest = sorted(self._since.items(), key=lambda item: (-STRENGTH[item[0].mode], item[1]))[:_KEPT]
         held = (Held(hold.mode, hold.table, int((at - since) * 1000)) for hold, since in strongest)
         return ", ".join(map(str, held)) or "rows that it has changed"
