@@ -35,6 +35,7 @@ def history_key(found: History) -> str:
         "applied": [row.name for row in found.applied],
         "partial": {name: done for name, (done, _) in found.partial.items()},
         "rolled back": sorted(found.rolled_back),
+        "trace": found.trace,
     }
     return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
 

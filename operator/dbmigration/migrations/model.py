@@ -171,7 +171,8 @@ class History:
     `rolled_back` maps a file's name to the checksum that a person rolled back; `partial` maps the name of an unfinished non-transactional
     file to (statements done, checksum of the file then); `finished` maps it to the hash of each statement that is done, in order
     (`progress.StatementHash`): with these an edit of the unfinished part is allowed, without them none is.
-    `seeds`: by name, when each ran last and with which checksum.
+    `seeds`: by name, when each ran last and with which checksum. `trace`: changes with every step of an unfinished file or rollback script,
+    None when there is none.
     """
 
     applied: tuple[AppliedMigration, ...] = ()
@@ -179,6 +180,7 @@ class History:
     partial: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     finished: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     seeds: Mapping[str, AppliedMigration] = field(default_factory=dict)
+    trace: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dbmigration.api.reasons import Reason
 from dbmigration.errors import Permanent, Place
 from dbmigration.migrations.classify import Verdict
 from dbmigration.migrations.statements import Kind, Shape
-from dbmigration.migrations.tree import enum_created, enum_value_added
+from dbmigration.migrations.tree import enum_value_added
 
 
 @dataclass(slots=True)
@@ -26,7 +26,6 @@ class ShapeFinder:
     _begin_sql: bytes | None = None
     _transactions: int = 0
     _outside: int = 0  # line of the first statement before the file's own BEGIN
-    _created: set[str] = field(default_factory=set)
     _added: dict[bytes, tuple[str, int]] = field(default_factory=dict)  # quoted value -> (value, line of ADD VALUE)
 
     def see(self, line: int, word: bytes, sql: bytes, verdict: Verdict) -> None:
@@ -43,7 +42,7 @@ class ShapeFinder:
             self._see_outside(line)
         if self._added:
             self._see_use(line, word, sql)
-        if kind is Kind.PLAIN and word[:1] in b"aAcC":
+        if kind is Kind.PLAIN and word[:1] in b"aA":
             self._see_enum(line, word, sql)
 
     def see_plain(self, line: int, sql: bytes) -> None:
@@ -113,11 +112,8 @@ class ShapeFinder:
             self._outside = line
 
     def _see_enum(self, line: int, word: bytes, sql: bytes) -> None:
-        created = enum_created(word, sql)
-        if created is not None:
-            self._created.add(created)
         added = enum_value_added(word, sql)
-        if added is not None and added[0] not in self._created:
+        if added is not None:
             quoted = "'" + added[1].replace("'", "''") + "'"
             self._added.setdefault(quoted.encode(), (added[1], line))
 

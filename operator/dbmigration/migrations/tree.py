@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from postgast.pg_query_pb2 import DefElem, Node, RawStmt
 
 _ENUM_ADDITION: Final = re.compile(rb"\badd\s+value\b", re.IGNORECASE)
-_ENUM_CREATION: Final = re.compile(rb"\bas\s+enum\b", re.IGNORECASE)
 
 _ALONE: Final = {
     "createdb_stmt": "CREATE DATABASE",
@@ -129,16 +128,6 @@ def enum_value_added(word: bytes, sql: bytes) -> tuple[str, str] | None:
     if node is None or node.WhichOneof("node") != "alter_enum_stmt" or node.alter_enum_stmt.old_val:
         return None
     return _dotted(node.alter_enum_stmt.type_name).rpartition(".")[2], str(node.alter_enum_stmt.new_val)
-
-
-def enum_created(word: bytes, sql: bytes) -> str | None:
-    """The type, without its schema, of CREATE TYPE … AS ENUM: values added to it in the same transaction may be used at once."""
-    if word.upper() != b"CREATE" or not _ENUM_CREATION.search(sql):
-        return None
-    node = parse_one(sql)
-    if node is None or node.WhichOneof("node") != "create_enum_stmt":
-        return None
-    return _dotted(node.create_enum_stmt.type_name).rpartition(".")[2]
 
 
 def _of_reindex(node: "Node") -> str:

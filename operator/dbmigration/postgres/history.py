@@ -61,6 +61,12 @@ def read_history(session: Session, table: HistoryTable) -> History:
             f"""SELECT 'hash', migration_name, hash, statement::bigint, NULL::timestamptz, NULL::bigint
             FROM {SCHEMA}.progress WHERE state = 'done'"""
         )
+        # Rollback scripts', too. What a killed run did of an unfinished file changes this, if it changes nothing else.
+        parts.append(
+            f"""SELECT 'trace', NULL, pg_catalog.md5(pg_catalog.string_agg(
+                pg_catalog.concat_ws(' ', migration_name, statement, state, EXTRACT(epoch FROM at)), ',' ORDER BY migration_name, statement
+            )), NULL::bigint, NULL::timestamptz, NULL::bigint FROM {SCHEMA}.progress"""
+        )
         if found.layout >= schema.SEEDS_SINCE:
             parts.append(f"SELECT 'seed', name, checksum, duration_ms, ran_at, NULL::bigint FROM {SCHEMA}.seed")
         # A file is rolled back when the last that happened to it is that a person took it back.
@@ -92,6 +98,7 @@ def read_history(session: Session, table: HistoryTable) -> History:
         partial=partial,
         finished={name: tuple(texts) for name, texts in hashes.items()},
         seeds=seeds,
+        trace=next((text for what, _, text, *_ in rows if what == "trace"), None),
     )
 
 

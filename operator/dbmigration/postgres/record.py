@@ -96,6 +96,13 @@ def step(
             file_checksum = EXCLUDED.file_checksum, detail = EXCLUDED.detail, at = EXCLUDED.at"""
 
 
+def touch(name: str, statement: int) -> str:
+    """The statement is looked at again: see `History.trace`."""
+    return (
+        f"UPDATE {SCHEMA}.progress SET at = pg_catalog.clock_timestamp() WHERE migration_name = {literal(name)} AND statement = {statement}"
+    )
+
+
 def unstep(name: str, statement: int | None = None) -> str:
     """Forget one statement of an unfinished file, or all of it."""
     which = "" if statement is None else f" AND statement = {statement}"

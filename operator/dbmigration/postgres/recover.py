@@ -29,8 +29,10 @@ class What(StrEnum):
     CREATE_SUBSCRIPTION = "create subscription"
     DROP_SUBSCRIPTION = "drop subscription"
     ADD_VALUE = "alter type add value"
+    END_PREPARED = "commit or rollback prepared"
     AGAIN = "may run again"
-    """VACUUM, ANALYZE, CLUSTER, ALTER SYSTEM, CHECKPOINT: running it twice is running it once."""
+    """VACUUM, ANALYZE, CLUSTER, ALTER SYSTEM, CHECKPOINT, ALTER DATABASE SET TABLESPACE, a refresh of a subscription: running it twice is
+    running it once."""
     PROCEDURE = "procedure"
     """CALL and DO: they may have committed a part of their work, even when they fail."""
     OTHER = "other"
@@ -51,6 +53,7 @@ _EXISTS: Mapping[What, tuple[str, bool]] = {
     What.DROP_TABLESPACE: ("SELECT FROM pg_catalog.pg_tablespace WHERE spcname = %s", False),
     What.CREATE_SUBSCRIPTION: ("SELECT FROM pg_catalog.pg_subscription WHERE subname = %s", True),
     What.DROP_SUBSCRIPTION: ("SELECT FROM pg_catalog.pg_subscription WHERE subname = %s", False),
+    What.END_PREPARED: ("SELECT FROM pg_catalog.pg_prepared_xacts WHERE gid = %s", False),
 }
 """Where a name is looked up, and whether the statement makes it be there."""
 
@@ -116,9 +119,14 @@ def invalid_indexes(session: Session, noted: Note) -> list[str]:
 
 
 def new_indexes(session: Session, noted: Note, *, named_too: bool = False) -> list[tuple[str, bool]]:
-    """(name, valid) of the indexes that were not there when the note was made; with `named_too` also the one the statement names."""
+    """(name, valid) of the indexes that the statement made or left behind; with `named_too` also the one that it names.
+
+    Of REINDEX CONCURRENTLY these are name_ccnew, and name_ccold, which is the index from before under another name. What another session
+    is building right now is not the statement's.
+    """
     table, name = noted["table"], noted["name"]
-    if What(noted["what"]) is What.CREATE_INDEX and table is None:
+    what = What(noted["what"])
+    if what is What.CREATE_INDEX and table is None:
         return []
     rows = session.query(
         """
@@ -128,17 +136,25 @@ def new_indexes(session: Session, noted: Note, *, named_too: bool = False) -> li
         JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
         JOIN pg_catalog.pg_class AS t ON t.oid = i.indrelid AND t.relkind <> 'p'
         WHERE (%s::bigint IS NULL OR i.indrelid::bigint = %s::bigint) AND (%s::text IS NULL OR c.relname = %s::text)
+            AND (NOT %s OR NOT i.indisvalid AND c.relname ~ '_cc(new|old)[0-9]*$')
             AND (%s OR i.indexrelid::bigint <> ALL (%s::bigint[]))
+            AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index AS p
+                WHERE p.relid = i.indrelid AND p.datname = pg_catalog.current_database())
         ORDER BY 1
         """,
-        (table, table, name, name, named_too and name is not None, noted["before"]),
+        (table, table, name, name, what is What.REINDEX, named_too and name is not None, noted["before"]),
     )
     return [(name, valid) for name, valid in rows]
 
 
 def _drop_indexes(session: Session, names: list[str]) -> None:
+    """That of a TOAST table only who may look into its schema can drop, and few roles may: it is left, and said."""
     for name in names:
-        session.query(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
+        toast = name.startswith("pg_toast.")
+        if toast and session.query("SELECT pg_catalog.has_schema_privilege('pg_toast', 'USAGE')") == [(False,)]:
+            session.warn(f"a run that was cut off left {name} INVALID; a superuser can drop it: DROP INDEX {name}")
+        else:
+            session.query(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
 
 
 def _settle_detach(session: Session, noted: Note) -> Outcome:
@@ -178,8 +194,8 @@ def _read_create_index(session: Session, node: Any) -> dict[str, Any]:
 
 
 def _read_reindex(session: Session, node: Any) -> dict[str, Any]:
-    """Whatever is new and invalid afterwards is what REINDEX CONCURRENTLY left (name_ccnew, name_ccold)."""
-    rows = session.query("SELECT indexrelid::bigint FROM pg_catalog.pg_index")
+    """What has such a name already is somebody else's, or of an earlier try."""
+    rows = session.query("SELECT oid::bigint FROM pg_catalog.pg_class WHERE relkind = 'i' AND relname ~ '_cc(new|old)[0-9]*$'")
     concurrently = any(parameter.def_elem.defname == "concurrently" for parameter in node.params)
     return {"what": What.REINDEX, "table": None, "name": None, "before": [row[0] for row in rows], "concurrently": concurrently}
 
@@ -206,6 +222,17 @@ def _read_add_value(session: Session, node: Any) -> dict[str, Any]:
     return {"what": What.ADD_VALUE, "type": _looked_up(session, "to_regtype", names), "value": node.new_val}
 
 
+def _read_alter_subscription(_session: Session, node: Any) -> dict[str, Any]:
+    """Only a refresh that changes nothing else may run twice: ADD PUBLICATION would fail the second time."""
+    from postgast import pg_query_pb2 as pb
+
+    return {"what": What.AGAIN if node.kind == pb.ALTER_SUBSCRIPTION_REFRESH else What.OTHER}
+
+
+def _read_transaction(_session: Session, node: Any) -> dict[str, Any]:
+    return {"what": What.END_PREPARED, "name": node.gid} if node.gid else {"what": What.OTHER}
+
+
 def _named(what: What, attribute: str) -> Callable[[Session, Any], dict[str, Any]]:
     return lambda _session, node: {"what": what, "name": getattr(node, attribute)}
 
@@ -230,6 +257,9 @@ _READERS: Mapping[str, Callable[[Session, Any], dict[str, Any]]] = {
     "cluster_stmt": _plainly(What.AGAIN),
     "alter_system_stmt": _plainly(What.AGAIN),
     "check_point_stmt": _plainly(What.AGAIN),
+    "alter_database_stmt": _plainly(What.AGAIN),
+    "alter_subscription_stmt": _read_alter_subscription,
+    "transaction_stmt": _read_transaction,
     "call_stmt": _plainly(What.PROCEDURE),
     "do_stmt": _plainly(What.PROCEDURE),
 }

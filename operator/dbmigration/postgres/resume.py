@@ -14,6 +14,9 @@ from dbmigration.postgres.session import Session
 _SET_LOCAL = re.compile(rb"SET\s+(LOCAL|TRANSACTION|CONSTRAINTS)\b", re.IGNORECASE)
 """Settings that ended with their transaction."""
 
+DISCARD_ALL = re.compile(rb"DISCARD\s+ALL\b", re.IGNORECASE)
+"""It would give the lock back with the rest, so we do everything else that it does; nothing from before it is left to take up."""
+
 
 class StartOver(Exception):
     """Nothing but settings and temporary objects was made, so the file begins again. `refusal` is for who finds that more was."""
@@ -43,6 +46,8 @@ class Progress:
     _temporary: Statement | None = None
     _lasting: bool = False
     _taken_up: bool = False
+    _replayed_before: int | None = None
+    """In a transaction of the file: how much of `_replay` is from before it."""
 
     @property
     def done(self) -> int:
@@ -57,7 +62,14 @@ class Progress:
                 f"after statement {self.done} may change",
                 place=Place(file, statement.line),
             )
-        if statement.kind is Kind.SESSION:
+        if DISCARD_ALL.match(statement.sql):
+            self._replay.clear()
+            self._temporary = None
+        elif statement.kind is Kind.BEGIN:
+            self._replayed_before = len(self._replay)
+        elif statement.kind is Kind.ROLLBACK:
+            del self._replay[self._replayed_before :]  # what it set was undone with the rest
+        elif statement.kind is Kind.SESSION:
             if not _SET_LOCAL.match(statement.sql):
                 self._replay.append(Piece(statement.sql, file, statement.line))
         elif statement.kind is Kind.TEMPORARY:

@@ -137,6 +137,10 @@ class Session:
         taken, self._warnings = self._warnings, []
         return taken
 
+    def warn(self, message: str) -> None:
+        """A WARNING of our own among the server's."""
+        self._warnings.append(message)
+
     def clear(self) -> None:
         """After a file, whatever became of it: out of its transaction, and everything that it set for its session is undone.
 

@@ -15,8 +15,9 @@ from dbmigration.migrations.progress import StatementHash
 from dbmigration.migrations.statements import Kind, Statement
 from dbmigration.postgres import history, lock, record, recover
 from dbmigration.postgres.batch import Piece, Sender
+from dbmigration.postgres.errors import QUERY_CANCELED
 from dbmigration.postgres.reading import check_unchanged, statements_with_data
-from dbmigration.postgres.resume import Progress, StartOver, read_progress
+from dbmigration.postgres.resume import DISCARD_ALL, Progress, StartOver, read_progress
 from dbmigration.postgres.transactional import Ran, Task
 from dbmigration.postgres.verify import Verdict, add_verify
 
@@ -157,6 +158,10 @@ class _Steps:
             self._sender.say(self._lock_timeout)
             self._sender.flush()
             self._block = [(statement, _digest(statement, ()))]
+        elif DISCARD_ALL.match(statement.sql):
+            step = self._step(statement, _digest(statement, ()))
+            self._sender.say("BEGIN", *record.AS_OURSELVES, *record.FORGET_OBJECTS, step, "COMMIT")
+            self._sender.flush()
         elif kind in (Kind.NO_TRANSACTION, Kind.COMMIT, Kind.ROLLBACK):
             self._run_alone(statement)
         else:
@@ -206,6 +211,7 @@ class _Steps:
 
     def _run_alone(self, statement: Statement) -> None:
         """Intent, statement, outcome. An INVALID index is named; the next try drops it."""
+        self._session.raise_if_stopped(after_sql=True)  # an intent of what is then not even sent would be a riddle for the next run
         digest = _digest(statement, ())
         noted = recover.note(self._session, statement.sql)
         self._write(record.step(
@@ -221,8 +227,7 @@ class _Steps:
             self._sender.add(self._piece(statement))
             self._sender.flush()
         except DbmigrationError as error:
-            lost = isinstance(error, Transient) and error.reason is Reason.CONNECTION_LOST
-            if lost:
+            if self._session.connection.closed or (isinstance(error, Transient) and error.reason is Reason.CONNECTION_LOST):
                 raise
             if here != before:
                 self._session.query(f"SET lock_timeout = {before}")
@@ -245,6 +250,7 @@ class _Steps:
         intent = self._progress.take_intent()
         if intent.noted is None or intent.statement != statement.index:
             raise Permanent(Reason.OUTCOME_UNKNOWN, "the recorded progress has a gap", place=self._place(statement))
+        self._write(record.touch(self._task.source.key, statement.index))  # what follows may drop remains, and end before it is done
         outcome = recover.settle(self._session, intent.noted)
         if outcome is recover.Outcome.UNKNOWN:
             raise Permanent(
@@ -264,9 +270,19 @@ class _Steps:
         return True
 
     def _write(self, statement: str) -> None:
-        """A record of ours in a transaction of its own, whatever role and settings the file has set."""
-        self._sender.say("BEGIN", *record.AS_OURSELVES_HERE, statement, "COMMIT")
-        self._sender.flush()
+        """A record of ours in a transaction of its own, whatever role and settings the file has set.
+
+        Also after a stop request: what is known of a statement must not be forgotten. A cancel that was meant for the statement may hit
+        this instead, and then it is written once more.
+        """
+        message = ";".join(("BEGIN", *record.AS_OURSELVES_HERE, statement, "COMMIT"))
+        try:
+            self._session.query(message)
+        except DbmigrationError as error:
+            if error.place.sqlstate != QUERY_CANCELED or not self._session.stop.is_set():
+                raise
+            self._session.roll_back()
+            self._session.query(message)
 
     def _step(self, statement: Statement, digest: str) -> str:
         source = self._task.source
