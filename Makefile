@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 BESIDE := -n 2 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-down test test-all lint format bench crds lock cluster-up cluster-down image
+.PHONY: help setup demo demo-down test test-all lint format bench soak crds lock cluster-up cluster-down image
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ format: $(READY) ## let ruff lay out and mend the code
 
 bench: $(READY) ## measure against psql, pg_dump and a no-op Job; writes the table of docs/benchmarks.md
 	@$(BIN)/python -m tests.bench $(ONLY)
+
+soak: $(READY) ## 300 rounds of random migrations whose runner, connection or server is killed: about 10 min (ROUNDS=, SEED=)
+	@$(BIN)/python -m tests.soak --rounds $(or $(ROUNDS),300) --seed $(or $(SEED),1)
 
 crds: $(READY) ## generate crds/ from the models in operator/dbmigration/api
 	@$(BIN)/python -m dbmigration.kube.crd

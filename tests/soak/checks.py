@@ -1,0 +1,52 @@
+"""What must hold after a round, whatever its files were."""
+
+import psycopg
+
+from tests.engine.server import wait_until
+from tests.soak.sets import Check, RandomSet
+
+TABLE = "dbmigration.schema_migrations"
+
+
+class Broken(AssertionError):
+    """A promise did not hold."""
+
+
+def check_round(connection: "psycopg.Connection[tuple[object, ...]]", files: RandomSet) -> None:
+    """Every statement's effect exactly once, a history equal to that, no remains. Raises Broken that says which is not so."""
+    names: list[tuple[object, ...]] = [(name,) for name in files.migrations]
+    wait_until(lambda: not _rows(connection, _SESSIONS), "the sessions of all runs have ended", 15)
+    for check in [*files.checks, *_always(names)]:
+        found = _rows(connection, check.query)
+        if found != check.rows:
+            raise Broken(f"{check.what}: {_difference(found, check.rows)}")
+
+
+_SESSIONS = "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'dbmigration/%' AND datname = current_database()"
+
+_NO_TOAST = "relnamespace <> 'pg_toast'::regnamespace"
+"""REINDEX TABLE CONCURRENTLY that is cut off may leave one there, which only a superuser can drop: the run warns of it."""
+
+
+def _always(names: list[tuple[object, ...]]) -> list[Check]:
+    return [
+        Check("history", f"SELECT migration_name FROM {TABLE} ORDER BY id", names),
+        Check("checksums", "SELECT migration_name FROM dbmigration.checksum ORDER BY 1", names),
+        Check("events", "SELECT migration_name FROM dbmigration.event WHERE kind = 'applied' ORDER BY id", names),
+        Check("progress that is left", "SELECT migration_name, statement FROM dbmigration.progress", []),
+        Check("INVALID indexes", f"SELECT oid::regclass::text FROM pg_class JOIN pg_index ON indexrelid = oid WHERE {_NO_TOAST}"
+              " AND NOT (indisvalid AND indisready AND indislive)", []),
+        Check("remains of REINDEX", f"SELECT relname::text FROM pg_class WHERE {_NO_TOAST} AND relname ~ '_cc(new|old)[0-9]*$'", []),
+        Check("locks", "SELECT pid FROM pg_locks WHERE locktype = 'advisory'", []),
+        Check("prepared transactions", "SELECT gid FROM pg_prepared_xacts", []),
+    ]  # fmt: skip
+
+
+def _rows(connection: "psycopg.Connection[tuple[object, ...]]", query: str) -> list[tuple[object, ...]]:
+    return connection.execute(query.encode()).fetchall()
+
+
+def _difference(found: list[tuple[object, ...]], wanted: list[tuple[object, ...]]) -> str:
+    missing = [row for row in wanted if row not in found]
+    extra = [row for row in found if row not in wanted]
+    return f"missing {missing[:10]}, not wanted {extra[:10]}" if missing or extra else f"{found[:10]}, in another order than {wanted[:10]}"
