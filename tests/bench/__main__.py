@@ -3,13 +3,14 @@
 import sys
 from collections.abc import Callable, Iterator
 
-from tests.bench import cluster, engine, inputs
+from tests.bench import cluster, engine, inputs, peers
 from tests.bench.table import Row, write_rows
 
 BENCHMARKS: dict[str, tuple[str, Callable[[], Iterator[Row]]]] = {
     "many_files": ("about 1 min", engine.many_files),
     "nothing_to_do": ("about 20 s", engine.nothing_to_do),
     "big_file": ("about 2 min", engine.big_file),
+    "peers": ("about 3 min, and the installs the first time", peers.peers),
     "inputs": ("about 10 min", inputs.inputs),
     "apply_to_ready": ("about 2 min on a running cluster", cluster.apply_to_ready),
 }

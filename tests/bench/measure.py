@@ -41,12 +41,17 @@ class Series:
         return statistics.median(a.seconds / b.seconds for a, b in zip(self.samples, peer.samples, strict=True))
 
 
-def run_process(command: Sequence[str | Path], environment: Mapping[str, str]) -> Sample:
-    """Run to the end. Raises RuntimeError with the process's own words when it fails."""
+def run_process(command: Sequence[str | Path], environment: Mapping[str, str], *, folder: Path | None = None) -> Sample:
+    """Run to the end, in `folder`. Raises RuntimeError with the process's own words when it fails."""
     with Path(os.devnull).open("rb") as nothing:
         started = time.perf_counter()
         process = subprocess.Popen(
-            [str(word) for word in command], env=dict(environment), stdin=nothing, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+            [str(word) for word in command],
+            env=dict(environment),
+            cwd=folder,
+            stdin=nothing,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
         )
         assert process.stderr is not None
         complaint = process.stderr.read()

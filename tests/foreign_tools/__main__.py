@@ -6,7 +6,6 @@ a state for what failed, and `files/`, the files under our names.
 """
 
 import argparse
-import os
 import re
 import shutil
 import subprocess
@@ -14,14 +13,12 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import quote
 
-from tests.engine.server import OWNER, PASSWORD, SUPERUSER, PostgresServer, install, running_server
+from tests.engine.server import OWNER, SUPERUSER, PostgresServer, running_server
+from tests.foreign_tools.install import WITHIN_S, filled, installed
 from tests.foreign_tools.recipes import RECIPES, Recipe
 
 FIXTURES = Path(__file__).parents[1] / "engine" / "fixtures" / "foreign"
-_CACHE = Path(os.environ.get("DBMIGRATION_CACHE", Path.home() / ".cache" / "dbmigration-operator")) / "foreign-tools"
-_WITHIN_S = 3600
 _VOLATILE = re.compile(r"^(?:--.*|\\(?:un)?restrict .*|SET .*|SELECT pg_catalog\.set_config.*|)\n", re.MULTILINE)
 
 
@@ -40,20 +37,14 @@ def record(recipe: Recipe, server: PostgresServer, into: Path = FIXTURES) -> Non
 
     Raises SystemExit with the tool's own words when it fails.
     """
-    cache = _CACHE / f"{recipe.tool}-{recipe.version}"
-    installed = cache / "installed"
-    if not installed.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        for command in recipe.install:
-            _install(command, cache)
-        installed.touch()
+    cache = installed(recipe)
     database = "foreign_" + recipe.tool.replace("-", "_")
     for name in (database, f"{database}_shadow"):
         server.psql(f"DROP DATABASE IF EXISTS {name}")
         server.psql(f"CREATE DATABASE {name} OWNER {OWNER}")
     with tempfile.TemporaryDirectory() as directory:
         folder = Path(directory)
-        _write_files(recipe, folder, lambda text: _filled(text, cache, server, database))
+        _write_files(recipe, folder, lambda text: filled(text, cache, server, database))
         for command in recipe.run:
             _run(command, recipe, folder, cache, server, database)
         _keep(recipe, into, server, database, "left.sql")
@@ -86,38 +77,16 @@ def _write_files(recipe: Recipe, folder: Path, fill: Callable[[str], str]) -> No
         path.write_bytes(fill(text).encode())
 
 
-def _install(command: tuple[str, ...], cache: Path) -> None:
-    if command[0] == "apt":
-        for package in command[1:]:
-            install(package)
-    elif command[0] == "write":
-        (cache / command[1]).write_text(command[2])
-    else:
-        words = [word.replace("{cache}", str(cache)) for word in command]
-        subprocess.run(words, cwd=cache, env=os.environ | {"GOBIN": str(cache)}, check=True, timeout=_WITHIN_S)
-
-
 def _run(
     command: tuple[str, ...], recipe: Recipe, folder: Path, cache: Path, server: PostgresServer, database: str, *, must_succeed: bool = True
 ) -> bool:
     environment = server.environment(database) | {"PGSSLMODE": "disable", "TZ": "UTC"}
-    environment |= {name: _filled(text, cache, server, database) for name, text in recipe.environment.items()}
-    words = [_filled(word, cache, server, database) for word in command]
-    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=_WITHIN_S, check=False)
+    environment |= {name: filled(text, cache, server, database) for name, text in recipe.environment.items()}
+    words = [filled(word, cache, server, database) for word in command]
+    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=WITHIN_S, check=False)
     if must_succeed and done.returncode != 0:
         sys.exit(f"{recipe.tool}: {words[0]} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
     return done.returncode == 0
-
-
-def _filled(text: str, cache: Path, server: PostgresServer, database: str) -> str:
-    place = f"{OWNER}:{quote(PASSWORD, safe='')}@127.0.0.1:{server.port}"
-    return (
-        text.replace("{cache}", str(cache))
-        .replace("{url}", f"postgres://{place}/{database}?sslmode=disable")
-        .replace("{shadow}", f"postgres://{place}/{database}_shadow?sslmode=disable")
-        .replace("{root}", f"postgres://{place}/postgres?sslmode=disable")
-        .replace("{yoyo_url}", f"postgresql+psycopg://{place}/{database}")
-    )
 
 
 if __name__ == "__main__":
