@@ -45,7 +45,7 @@ def send(session: Session, message: bytes, on_rows: OnRows | None = None) -> Ans
 
 
 def start(session: Session, message: bytes) -> "Exchange":
-    """Send `message` and do not wait for its results, which `finish` reads: until then the session can do nothing else. Raises as `send`."""
+    """Send `message` and leave its results to `finish`: until then the session can do nothing else. Raises as `send`."""
     session.raise_if_stopped(after_sql=True)
     exchange = Exchange(session)
     exchange.start(message)
