@@ -24,6 +24,7 @@ FAILED: Final = pytest.StashKey[bool]()
 LONGEST_NAMESPACE: Final = 40  # leaves room for what names derived from it add
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the mark in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One worker for all that use the cluster: they restart its one operator. Other tests run beside them in another (`make test`)."""
     here = Path(__file__).parent
