@@ -74,10 +74,9 @@ class Peer:
         if "Run.java" in self.recipe.files:
             (self.folder / "Run.java").write_text(self.recipe.files["Run.java"])
             subprocess.run(["javac", "-cp", f"{self.cache}/lib/*", "Run.java"], cwd=self.folder, check=True)
-        if "root.xml" in self.recipe.files:
-            included = "".join(f'<include file="{name}"/>' for name in names)
-            root = f'<databaseChangeLog xmlns="http://www.liquibase.org/xml/ns/dbchangelog">{included}</databaseChangeLog>'
-            (self.folder / "root.xml").write_text(root)
+        if "root.yaml" in self.recipe.files:
+            included = "".join(f"- include: {{file: {name}}}\n" for name in names)
+            (self.folder / "root.yaml").write_text(f"databaseChangeLog:\n{included}")
 
 
 def peers() -> Iterator[Row]:

@@ -92,11 +92,15 @@ class RunResult:
         """The lines of the plan as they stand after the run."""
         if self.plan is None:
             return ()
-        return tuple(self._after(line) for line in self.plan.migrations)
+        done = self._done()
+        return tuple(self._after(line, done) for line in self.plan.migrations)
 
     def seeds(self) -> tuple[PlannedMigration, ...]:
         """The seeds as they stand after the run."""
-        return tuple(self._after(line) for line in self.plan.seeds) if self.plan is not None else ()
+        if self.plan is None:
+            return ()
+        done = self._done()
+        return tuple(self._after(line, done) for line in self.plan.seeds)
 
     def pending(self) -> tuple[str, ...]:
         """Names of the files and seeds that are still to be applied, a failed one included. What was rolled back stays out."""
@@ -110,13 +114,15 @@ class RunResult:
         applied = [line for line in self.migrations() if line.state in (State.APPLIED, State.APPLIED_UNVERIFIED)]
         return max(applied, key=lambda line: line.number).version if applied else None
 
-    def _after(self, line: PlannedMigration) -> PlannedMigration:
-        for done, state in ((self.applied, State.APPLIED), (self.seeded, State.APPLIED), (self.rolled_back, State.ROLLED_BACK)):
-            for each in done:
-                if each.name == line.name:
-                    return _changed(line, state, each)
-        if line.name in self.adopted:
-            return _changed(line, State.APPLIED, None)
+    def _done(self) -> dict[str, tuple[State, Done | None]]:
+        """What became of the files that this run touched, by name."""
+        done: dict[str, tuple[State, Done | None]] = dict.fromkeys(self.adopted, (State.APPLIED, None))
+        done |= {each.name: (State.ROLLED_BACK, each) for each in self.rolled_back}
+        return done | {each.name: (State.APPLIED, each) for each in (*self.seeded, *self.applied)}
+
+    def _after(self, line: PlannedMigration, done: dict[str, tuple[State, Done | None]]) -> PlannedMigration:
+        if line.name in done:
+            return _changed(line, *done[line.name])
         if isinstance(self.error, Permanent) and self.working_on == line.name and line.state is State.PENDING:
             return _changed(line, State.FAILED, None)
         return line
