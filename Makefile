@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # The tests on the cluster wait most of the time: the others run beside them.
-BESIDE := -n 2 --dist loadgroup
+BESIDE := -n 2 --dist loadscope
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo demo-down test test-all lint format bench soak crds lock cluster-up cluster-down image

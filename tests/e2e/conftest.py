@@ -6,7 +6,6 @@ import re
 import secrets
 import subprocess
 from collections.abc import Generator, Iterator
-from pathlib import Path
 from typing import Final
 
 import pytest
@@ -22,15 +21,6 @@ from tests.e2e.studio import Studio
 KEEP: Final = "DBMIGRATION_KEEP_CLUSTER"
 FAILED: Final = pytest.StashKey[bool]()
 LONGEST_NAMESPACE: Final = 40  # leaves room for what names derived from it add
-
-
-@pytest.hookimpl(tryfirst=True)  # xdist reads the mark in the same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One worker for all that use the cluster: they restart its one operator. Other tests run beside them in another (`make test`)."""
-    here = Path(__file__).parent
-    for item in items:
-        if item.path.is_relative_to(here):
-            item.add_marker(pytest.mark.xdist_group("cluster"))
 
 
 @pytest.fixture(scope="session")
