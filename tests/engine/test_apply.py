@@ -6,6 +6,8 @@ import pytest
 
 from dbmigration.api.reasons import Reason
 from dbmigration.errors import DbmigrationError, Permanent, Transient
+from dbmigration.postgres.apply import apply_file, read_ahead
+from dbmigration.postgres.settings import Execution
 from tests.engine.conftest import Database
 from tests.engine.support import OUR_TABLE, Applied, applied_names, apply_all, apply_pending, dump_schema, history_of, write_files
 
@@ -120,6 +122,20 @@ def test_a_file_that_changes_between_plan_and_run_is_not_run(database: Database,
         apply_pending(session, files)
     assert caught.value.reason is Reason.SOURCE_CHANGING
     assert database.psql("SELECT to_regclass('other') IS NULL AND to_regclass('good') IS NULL") == "t"
+
+
+def test_a_file_that_breaks_off_while_messages_of_it_are_on_their_way_leaves_nothing_and_a_session_that_works(
+    database: Database, tmp_path: Path
+) -> None:
+    text = "CREATE TABLE half (id int);\n" + "INSERT INTO half VALUES (1);\n" * 50_000
+    (file,) = write_files(tmp_path, {"001_one.sql": text}).files
+    with database.connect() as session:
+        read_ahead(session, file)
+        file.path.write_text(text + "SELECT 'no end")
+        with pytest.raises(Permanent) as caught:
+            apply_file(session, file, table=OUR_TABLE, execution=Execution(), run_id="test-run", on_progress=lambda _: None)
+        assert session.query("SELECT to_regclass('half') IS NULL")[0][0] is True
+    assert (caught.value.reason, caught.value.place.line) == (Reason.SOURCE_INVALID, 50_002)
 
 
 def test_meta_commands_are_refused_with_their_line_and_nothing_is_run(database: Database, tmp_path: Path) -> None:
