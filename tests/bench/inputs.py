@@ -119,7 +119,7 @@ def _one_file(what: str, write: Callable[[Path], Path], bound: str) -> Iterator[
         "`dbmigration apply`",
         f"{ours.peak_mb:.0f} and {backends['dbmigration'].peak_mb:.0f} MB",
         f"{_PSQL}: {psql.peak_mb:.0f} and {backends['psql'].peak_mb:.0f} MB",
-        f"{ours.peak_mb / psql.peak_mb:.1f}",
+        "",
         "≤ 64 and ≤ 16 MB",
         _COMMAND,
     )
