@@ -22,9 +22,9 @@ def test_full_volume_applies_nothing_and_heals_when_there_is_room(studio: Studio
     studio.prepare(FIRST)
     tiny_volume(studio.cluster, studio.namespace, name=CLAIM_NAME)
     studio.put_resource(backup=REQUIRE_BACKUP)
-    failed = studio.wait_reason(Reason.BACKUP_FAILED, stalled=False)
+    failed = studio.wait_reason(Reason.BACKUP_SPACE_LOW, stalled=False)
     assert failed.reconciling
-    assert "is full" in failed.message
+    assert "make room there" in failed.message
     backed_up = failed.condition(ConditionType.BACKED_UP)
     assert backed_up is not None
     assert (backed_up.status, backed_up.reason) == ("False", Reason.BACKUP_FAILED)
