@@ -189,6 +189,7 @@ def test_tokens_in_any_order_are_cut_where_the_scanner_cuts_them(script: str) ->
 @given(st.one_of(SOUP, st.builds(str.__add__, SCRIPTS, SOUP)), st.integers(1, 40))
 @example("SELECT E'a'\n'b\\';c'; SELECT 1", 1)
 @example("SELECT 1 -", 1)
+@example("SELECT '';E'\\''''\"", 1)
 @example("\ufeffSELECT 1", 1)
 @example("copy t from stdin;\na\n\\.", 1)
 @example("copy t from stdin;\na\n\\.x\n\\.\r\nselect 1", 2)

@@ -15,7 +15,7 @@ _WORD = rb"[A-Za-z_\x80-\xff][" + _WORD_CHAR + rb"]*+"
 _E_BEFORE = rb"[^" + _WORD_CHAR + rb"][eE]'"
 _E_BODY = rb"(?:(?>[^'\\]++|\\[\s\S]|''))*+'"
 _STRING = (
-    rb"'(?:(?<!" + _E_BEFORE + rb")[^']*+'"
+    rb"'(?:(?<!" + _E_BEFORE + rb")(?<!\A[eE]')[^']*+'"
     # The end of an E'' is only sure when what follows is known: another quote after a line break would go on with it.
     rb"|(?<=" + _E_BEFORE + rb")" + _E_BODY + rb"(?=\s*+[^\s']))"
 )  # fmt: skip
