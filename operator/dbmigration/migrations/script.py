@@ -18,6 +18,9 @@ from dbmigration.migrations.statements import CopyData, Kind, Shape, Statement
 
 Piece = Statement | CopyData
 
+SPLIT_PIECES = 10_000
+"""So many pieces of a script are kept in memory at most: each costs some 150 bytes beside its text."""
+
 
 def inspect(path: Path, transaction: bool | None, part: Part = WHOLE) -> Shape:
     """How the script at `path`, or in a part of that file, may be run. `transaction` is its header's word, None: let the text decide.
@@ -33,6 +36,13 @@ def inspect(path: Path, transaction: bool | None, part: Part = WHOLE) -> Shape:
 def inspect_bytes(data: bytes, transaction: bool | None, *, name: str = "script", block: int = BLOCK_BYTES, line: int = 1) -> Shape:
     """The same for a script in memory, which begins on this `line` of the file `name`."""
     return _inspect(io.BytesIO(data).read, name, transaction, block, line)
+
+
+def split_bytes(data: bytes, transaction: bool | None, *, name: str = "script", line: int = 1) -> tuple[Shape, list[Piece] | None]:
+    """`inspect_bytes` and `read_statements_from` in one walk. None for the pieces: there are more than `SPLIT_PIECES`."""
+    pieces: list[Piece] = []
+    shape = _inspect(io.BytesIO(data).read, name, transaction, line=line, pieces=pieces)
+    return shape, pieces if len(pieces) <= SPLIT_PIECES else None
 
 
 def read_statements(path: Path, part: Part = WHOLE) -> Iterator[Piece]:
@@ -69,16 +79,30 @@ def _read(read: Callable[[int], bytes], name: str, block: int = BLOCK_BYTES, lin
                 yield CopyData(data)
 
 
-def _inspect(read: Callable[[int], bytes], name: str, transaction: bool | None, block: int = BLOCK_BYTES, line: int = 1) -> Shape:
+def _inspect(
+    read: Callable[[int], bytes],
+    name: str,
+    transaction: bool | None,
+    block: int = BLOCK_BYTES,
+    line: int = 1,
+    pieces: list[Piece] | None = None,
+) -> Shape:
+    """`pieces` gets what is read, one more than `SPLIT_PIECES` at most."""
     splitter = Splitter(read, name, block=block, line=line)
     finder = ShapeFinder(name, transaction)
     for line, word, sql in splitter.statements():
+        keeping = pieces if pieces is not None and len(pieces) <= SPLIT_PIECES else None
         if word in PLAIN_WORDS:
             finder.see_plain(line, sql)
+            if keeping is not None:
+                keeping.append(Statement(finder.count, line, sql, Kind.PLAIN))
             continue
         verdict = classify(word, sql)
         finder.see(line, word, sql, verdict)
+        if keeping is not None:
+            keeping.append(Statement(finder.count, line, sql, verdict.kind))
         if verdict.kind is Kind.COPY_IN:
-            for _ in splitter.copy_data():
-                pass
+            for data in splitter.copy_data():
+                if keeping is not None:
+                    keeping.append(CopyData(data))
     return finder.shape()

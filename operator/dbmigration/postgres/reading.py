@@ -1,6 +1,6 @@
 """The statements of a script on their way to the server."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,22 +9,26 @@ from dbmigration.errors import Place, Transient
 from dbmigration.migrations.checksum import read_text, text_checksum
 from dbmigration.migrations.model import MigrationFile, Script
 from dbmigration.migrations.part import Part, read_part
-from dbmigration.migrations.script import inspect, inspect_bytes, read_statements, read_statements_from
+from dbmigration.migrations.script import Piece as Read
+from dbmigration.migrations.script import inspect, read_statements, split_bytes
 from dbmigration.migrations.statements import CopyData, Kind, Shape, Statement
 from dbmigration.postgres.batch import Piece, Sender
 from dbmigration.postgres.progress import Ticker
 from dbmigration.postgres.session import Session
 
 _WHOLE_BYTES = 1024 * 1024
-"""Up to this size a script is read once and kept; a larger one is streamed, and so read several times."""
+"""Up to this size a script is read and split once, and kept; a larger one is streamed, and so read several times."""
 
 _KEPT_BYTES = 16 * 1024 * 1024
 """Of all scripts together that were read ahead."""
 
+_PIECE_BYTES = 200
+"""What a statement costs beside its text."""
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A script that is about to run. `checksum` is what the plan was made with; `text` None: too large to keep.
+    """A script that is about to run. `checksum` is what the plan was made with; `parts` None: too large to keep, it is read once more.
 
     `name` is the file's, for a person; `key` is what its progress is recorded under. `size` in bytes.
     """
@@ -33,7 +37,7 @@ class Source:
     path: Path
     checksum: str
     shape: Shape
-    text: bytes | None
+    parts: Sequence[Read] | None
     key: str
     part: Part
     size: int
@@ -57,14 +61,14 @@ def source_of(session: Session, script: MigrationFile | Script, *, transaction: 
     if size <= _WHOLE_BYTES:
         text = read_part(script.path, script.part)
         _check(text_checksum(text, script.name), script.checksum, script.name)
-        shape = inspect_bytes(text, transaction, name=script.name, line=script.part.line)
+        shape, parts = split_bytes(text, transaction, name=script.name, line=script.part.line)
     else:
-        text = None
+        parts = None
         shape = inspect(script.path, transaction, script.part)
-    source = Source(script.name, script.path, script.checksum, shape, text, script.key, script.part, size)
-    session.kept_bytes += size if text is not None else 0
+    source = Source(script.name, script.path, script.checksum, shape, parts, script.key, script.part, size)
+    session.kept_bytes += 0 if parts is None else size + len(parts) * _PIECE_BYTES
     # Past the limit the bytes are read again, and compared again with the plan's, when they are sent.
-    session.sources[key] = source if session.kept_bytes <= _KEPT_BYTES else replace(source, text=None)
+    session.sources[key] = source if session.kept_bytes <= _KEPT_BYTES else replace(source, parts=None)
     return source
 
 
@@ -73,7 +77,7 @@ def check_unchanged(source: Source) -> None:
 
     Called after the last statement was read and before COMMIT. Raises Transient SOURCE_CHANGING.
     """
-    if source.text is None:
+    if source.parts is None:
         _check(read_text(source.path, source.name, source.part).checksum, source.checksum, source.name)
 
 
@@ -84,11 +88,7 @@ def _check(found: str, planned: str, name: str) -> None:
 
 def statements_with_data(source: Source) -> Iterator[tuple[Statement, Iterable[bytes]]]:
     """Each statement with the data of its COPY. What is not taken of the data is skipped."""
-    parts = iter(
-        read_statements(source.path, source.part)
-        if source.text is None
-        else read_statements_from(source.text, name=source.name, line=source.part.line)
-    )
+    parts = iter(read_statements(source.path, source.part) if source.parts is None else source.parts)
     following: Statement | None = None
 
     def data() -> Iterator[bytes]:
