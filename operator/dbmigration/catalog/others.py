@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from dbmigration.catalog.select import BY_NAME, COMMENT, USER_OIDS, Select, grants, join_comment, not_a_member
+from dbmigration.catalog.select import BY_NAME, COMMENT, USER_OIDS, Select, grants, join_comment, not_a_member, of_user
 
 SCHEMAS: Final = Select(
     kind="'schema'",
@@ -12,6 +12,7 @@ SCHEMAS: Final = Select(
 )
 
 FUNCTIONS: Final = Select(
+    there=of_user("pg_proc"),
     kind="CASE p.prokind WHEN 'p' THEN 'procedure' WHEN 'a' THEN 'aggregate' ELSE 'function' END",
     name="p.oid::regprocedure::text",
     on="'schema ' || s.name",
@@ -60,6 +61,7 @@ TYPES: Final = Select(
 )
 
 DOMAIN_CONSTRAINTS: Final = Select(
+    there=of_user("pg_constraint", "contypid <> 0"),
     kind="'constraint'",
     name="s.name || '.' || quote_ident(t.typname) || '.' || quote_ident(c.conname)",
     on="'domain ' || s.name || '.' || quote_ident(t.typname)",
@@ -73,6 +75,7 @@ DOMAIN_CONSTRAINTS: Final = Select(
 )
 
 EXTENSIONS: Final = Select(
+    there=of_user("pg_extension"),
     kind="'extension'",
     name="quote_ident(e.extname)",
     parts={"version": "e.extversion", "schema": "e.extnamespace::regnamespace"},
@@ -80,6 +83,7 @@ EXTENSIONS: Final = Select(
 )
 
 DEFAULT_PRIVILEGES: Final = Select(
+    there=of_user("pg_default_acl"),
     kind="'default privileges'",
     name="""format('of %s%s on %s', d.defaclrole::regrole, ' in schema ' || nullif(d.defaclnamespace, 0)::regnamespace::text,
         CASE d.defaclobjtype WHEN 'r' THEN 'tables' WHEN 'S' THEN 'sequences' WHEN 'f' THEN 'functions' WHEN 'T' THEN 'types'
@@ -94,6 +98,7 @@ DEFAULT_PRIVILEGES: Final = Select(
 )
 
 EVENT_TRIGGERS: Final = Select(
+    there=of_user("pg_event_trigger"),
     kind="'event trigger'",
     name="quote_ident(e.evtname)",
     parts={
@@ -107,6 +112,7 @@ EVENT_TRIGGERS: Final = Select(
 )
 
 PUBLICATIONS: Final = Select(
+    there=of_user("pg_publication"),
     kind="'publication'",
     name="quote_ident(p.pubname)",
     parts={
@@ -122,6 +128,7 @@ PUBLICATIONS: Final = Select(
 )
 
 FOREIGN_SERVERS: Final = Select(
+    there=of_user("pg_foreign_server"),
     kind="'foreign server'",
     name="quote_ident(f.srvname)",
     parts={
@@ -140,6 +147,7 @@ FOREIGN_SERVERS: Final = Select(
 def _known_by_name(catalog: str) -> Select:
     """Rare kinds: that they are there is all that is written down."""
     return Select(
+        there=of_user(catalog),
         kind="i.type",
         name="i.identity",
         on="'schema ' || i.schema",

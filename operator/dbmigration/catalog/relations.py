@@ -3,7 +3,7 @@
 from typing import Final
 
 from dbmigration.catalog.model import POSITION
-from dbmigration.catalog.select import COMMENT, Select, grants, join_comment
+from dbmigration.catalog.select import COMMENT, Select, grants, join_comment, of_user
 
 _SAME_KINDS = "r.relkind IN ('r', 'p', 'v', 'm', 'f')"
 _KEY = "r.kind || ' ' || r.name"
@@ -106,6 +106,7 @@ INDEXES: Final = Select(
 )
 
 TRIGGERS: Final = Select(
+    there=of_user("pg_trigger", "NOT tgisinternal"),
     kind="'trigger'",
     name="r.name || '.' || quote_ident(t.tgname)",
     on=_KEY,
@@ -120,6 +121,7 @@ TRIGGERS: Final = Select(
 )
 
 RULES: Final = Select(
+    there=of_user("pg_rewrite", "rulename <> '_RETURN'"),
     kind="'rule'",
     name="r.name || '.' || quote_ident(w.rulename)",
     on=_KEY,
@@ -134,6 +136,7 @@ RULES: Final = Select(
 )
 
 POLICIES: Final = Select(
+    there=of_user("pg_policy"),
     kind="'policy'",
     name="r.name || '.' || quote_ident(p.polname)",
     on=_KEY,
@@ -151,6 +154,7 @@ POLICIES: Final = Select(
 )
 
 STATISTICS: Final = Select(
+    there=of_user("pg_statistic_ext"),
     kind="'statistics'",
     name="s.name || '.' || quote_ident(x.stxname)",
     on=_KEY,

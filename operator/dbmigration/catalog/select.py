@@ -1,6 +1,6 @@
 """How one kind of object is read out of the catalog: a SELECT whose rows are (kind, name, on, parts)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -35,7 +35,8 @@ class Select:
     """SQL expressions over `source`: `kind` in words, the qualified `name`, `on` the identity of what it belongs to (NULL: nothing).
 
     `parts` maps a part's name to an expression of type text, NULL where the object has nothing to say there. `always`: the part that
-    every object has, of every kind or of `always_of`: without it the object was dropped while we looked.
+    every object has, of every kind or of `always_of`: without it the object was dropped while we looked. `there` is an SQL condition: False
+    proves that there is no such object, and is much cheaper than to plan a branch that finds none.
     """
 
     kind: str
@@ -45,6 +46,7 @@ class Select:
     on: str = "NULL"
     always: str | None = None
     always_of: tuple[str, ...] = ()
+    there: str = "true"
 
     def is_gone(self, kind: str, parts: Mapping[str, str]) -> bool:
         return self.always is not None and self.always not in parts and (not self.always_of or kind in self.always_of)
@@ -55,9 +57,9 @@ class Select:
         return f"SELECT {number}, {self.kind}::text, {self.name}::text, {self.on}::text, ARRAY[{parts}]::text[] {self.source}"
 
 
-def query(selects: Iterable[Select], table: HistoryTable) -> str:
-    """One statement for all of them. It sets nothing: the caller's search_path must be empty."""
-    branches = "\nUNION ALL\n".join(select.to_sql(number) for number, select in enumerate(selects))
+def query(selects: Mapping[int, Select], table: HistoryTable) -> str:
+    """One statement for all of them, by their numbers. It sets nothing: the caller's search_path must be empty."""
+    branches = "\nUNION ALL\n".join(select.to_sql(number) for number, select in selects.items())
     return f"WITH {_common(table)}\n{branches}"
 
 
@@ -87,6 +89,11 @@ def _common(table: HistoryTable) -> str:
         WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c') AND m.objid IS NULL
             AND NOT (s.name = quote_ident({literal(table.schema)}) AND c.relname = {literal(table.table)})
     )"""
+
+
+def of_user(catalog: str, condition: str = "true") -> str:
+    """A condition for `Select.there`: the catalog has a row that did not come with initdb."""
+    return f"EXISTS (SELECT FROM {catalog} WHERE oid >= {USER_OIDS} AND {condition})"
 
 
 def not_a_member(catalog: str, oid: str) -> str:

@@ -48,12 +48,12 @@ def take_snapshot(session: Session, table: HistoryTable | None = None) -> Snapsh
 
 def take_with_fingerprint(session: Session, table: HistoryTable) -> tuple[Snapshot, str]:
     """The same, and the fingerprint of exactly this state."""
-    statement = query(_SELECTS, table)
+    look = f"SELECT {fingerprint(table)}, ARRAY[{', '.join(select.there for select in _SELECTS)}]"
     for tries_left in reversed(range(_TRIES)):
         try:
             session.query(_BEGIN)
-            mark = session.query(f"SELECT {fingerprint(table)}")[0][0]
-            rows = session.query(statement)
+            mark, there = session.query(look)[0]
+            rows = session.query(query({number: _SELECTS[number] for number, found in enumerate(there) if found}, table))
             session.query("COMMIT")
             break
         except DbmigrationError as error:
