@@ -16,7 +16,7 @@ from dbmigration.postgres.schema import SCHEMA
 from dbmigration.postgres.session import Session
 from dbmigration.postgres.verify import Verdict, add_verify, begin
 
-_COUNT_HELD = Piece(lock.COUNT_HELD.encode())
+_STILL_HELD = Piece(lock.STILL_HELD.encode())
 """The lock is looked at after each file, at no round trip of its own: only SQL of a file, or the end of the connection, can lose it."""
 
 _STILL_DEPENDED_UPON = "2BP01"
@@ -83,9 +83,9 @@ def apply_in_transaction(task: Task, *, lock_timeout_ms: int, attempt: int) -> R
     sender.settle()
     sender.say(*record.FORGET_OBJECTS)
     if session.lock_held:
-        sender.add(_COUNT_HELD)
+        sender.add(_STILL_HELD)
     session.used = not sender.flush()
-    if rows.locks == 0:
+    if rows.lock_lost:
         session.lock_held, session.lock_lost = False, True
     session.ready_for = task.table
     return Ran(rows.duration_ms, fed.statements)
@@ -135,12 +135,12 @@ class _Rows:
     def __init__(self) -> None:
         self.verdict = Verdict()
         self.duration_ms = 0
-        self.locks: int | None = None
+        self.lock_lost = False
 
     def look(self, piece: Piece, result: PGresult) -> None:
         if piece.verifies:
             self.verdict.look(piece, result)
-        elif piece is _COUNT_HELD and result.ntuples:
-            self.locks = int(result.get_value(0, 0) or b"0")
+        elif piece is _STILL_HELD and result.ntuples:
+            self.lock_lost = result.get_value(0, 0) == b"f"
         elif piece.file is None and result.ntuples:
             self.duration_ms = int(result.get_value(0, 0) or b"0")
