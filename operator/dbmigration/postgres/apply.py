@@ -1,9 +1,10 @@
 """Run one migration file, or one rollback script, together with what the history says of it."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from types import MappingProxyType
 
 from dbmigration.api.reasons import Reason
 from dbmigration.errors import DbmigrationError, Permanent, Place, Transient
@@ -12,10 +13,10 @@ from dbmigration.postgres import lock, record
 from dbmigration.postgres.blockers import blockers
 from dbmigration.postgres.errors import RETRIED
 from dbmigration.postgres.progress import FileProgress, OnProgress, Ticker
-from dbmigration.postgres.reading import Source, source_of
+from dbmigration.postgres.reading import Source, is_read, source_of
 from dbmigration.postgres.session import Session
 from dbmigration.postgres.settings import Execution
-from dbmigration.postgres.transactional import Ran, Task, apply_in_transaction, rollback_in_transaction
+from dbmigration.postgres.transactional import Ran, Task, apply_in_transaction, make_ahead, rollback_in_transaction
 from dbmigration.postgres.verify import verify_source
 from dbmigration.postgres.watch import Held, Watch, watching
 
@@ -67,27 +68,43 @@ def apply_file(
     execution: Execution,
     run_id: str,
     on_progress: OnProgress,
+    then: Mapping[str, MigrationFile] = MappingProxyType({}),
 ) -> FileApplied:
     """Run `file` with its verify script and record it: in one transaction when it can, else statement by statement with its progress.
+
+    `then` tells by a file's name which one comes next: its message is made while the server works on this one.
 
     Afterwards, whatever came of it, the session has no transaction, and no setting, role or temporary object of the file.
 
     Raises Permanent SQL_FAILED, VERIFY_FAILED, OUTCOME_UNKNOWN, PARTIAL_FILE_EDITED, META_COMMAND, SOURCE_INVALID, HISTORY_FOREIGN,
     HISTORY_MOVED; Transient LOCK_TIMEOUT (naming who held the lock), CONNECTION_LOST, INTERRUPTED, DEADLINE_EXCEEDED, SOURCE_CHANGING.
     """
-    source = source_of(session, file, transaction=file.header.transaction)
-    verify = verify_source(session, file.verify) if file.verify is not None else None
-    ticker = Ticker(on_progress, file.name, source.shape.statements, file.size)
-    task = Task(session, file, source, verify, table, run_id, ticker)
+    task = _task(session, file, table, run_id, on_progress)
+    ahead, session.ahead = session.ahead, None
+
+    def make_next() -> None:
+        following = then.get(file.name)
+        # Nothing may fail or be read here: the session is in the middle of a message.
+        if following and following.verify is None and is_read(session, following, transaction=following.header.transaction):
+            made = make_ahead(_task(session, following, table, run_id, on_progress), execution.lock_timeout_ms)
+            session.ahead = (following, made) if made is not None else None
 
     def once(attempt: int, lock_timeout_ms: int) -> Ran:
-        if source.shape.transactional:
-            return apply_in_transaction(task, lock_timeout_ms=lock_timeout_ms, attempt=attempt)
+        if task.source.shape.transactional:
+            made = ahead[1] if ahead is not None and ahead[0] is file and attempt == 1 else None
+            session.while_waiting = make_next if attempt == 1 else None
+            return apply_in_transaction(task, lock_timeout_ms=lock_timeout_ms, attempt=attempt, made=made)
         from dbmigration.postgres.stepwise import apply_stepwise  # few runs need it, and every run would pay for it
 
         return apply_stepwise(task, lock_timeout_ms=lock_timeout_ms, attempt=attempt)
 
     return _run(task, execution, once)
+
+
+def _task(session: Session, file: MigrationFile, table: HistoryTable, run_id: str, on_progress: OnProgress) -> Task:
+    source = source_of(session, file, transaction=file.header.transaction)
+    verify = verify_source(session, file.verify) if file.verify is not None else None
+    return Task(session, file, source, verify, table, run_id, Ticker(on_progress, file.name, source.shape.statements, file.size))
 
 
 def apply_seed(
@@ -188,6 +205,7 @@ def _run(task: Task, execution: Execution, once: Callable[[int, int], Ran]) -> F
             for warning in session.take_warnings():
                 ticker.say(f"WARNING: {warning}")
         finally:
+            session.while_waiting = None
             _clear(session)
     return FileApplied(ran.duration_ms, ran.statements, attempt, task.source.shape.transactional, watch.held())
 

@@ -41,6 +41,7 @@ class Sender:
         self._pieces: list[Piece] = []
         self._size = 0
         self._settled: int | None = None
+        self._sealed: bytes | None = None
         self._sent: tuple[list[Piece], int | None, wire.Exchange] | None = None
 
     def add(self, *pieces: Piece) -> bool:
@@ -62,6 +63,10 @@ class Sender:
     def settle(self) -> None:
         """What was added so far decides: an error of what is added after it, before the next flush, is not raised but returned as False."""
         self._settled = len(self._pieces)
+
+    def seal(self) -> None:
+        """What was added is the whole message: make it now, so that the next flush need only send it."""
+        self._sealed = _message(self._pieces)
 
     def stream(self, piece: Piece) -> bool:
         """As `add`, but what is sent is not waited for: the file is read on while the server works.
@@ -97,7 +102,7 @@ class Sender:
         self.wait()
         pieces, settled = self._pieces, self._settled
         self._pieces, self._size, self._settled = [], 0, None
-        message = b"".join([_terminated(piece.sql) for piece in pieces])
+        message, self._sealed = _message(pieces) if self._sealed is None else self._sealed, None
         self._sent = (pieces, settled, wire.start(self._session, message))
 
     def copy(self, piece: Piece, chunks: Iterable[bytes]) -> None:
@@ -160,6 +165,10 @@ def _copy_line(error: ServerError, piece: Piece) -> int:
         return 0
     number = error.context.partition(", line ")[2].partition(",")[0].partition(":")[0]
     return piece.sql.count(b"\n") + int(number) if number.isascii() and number.isdigit() else 0
+
+
+def _message(pieces: list[Piece]) -> bytes:
+    return b"".join([_terminated(piece.sql) for piece in pieces])
 
 
 def _terminated(sql: bytes) -> bytes:

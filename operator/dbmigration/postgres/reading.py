@@ -53,7 +53,7 @@ class Fed:
 
 def source_of(session: Session, script: MigrationFile | Script, *, transaction: bool | None) -> Source:
     """What was read of it before, or is read now. Raises as `script.inspect` does, and Transient SOURCE_CHANGING."""
-    key = (script.name, script.checksum, transaction)
+    key = _key(script, transaction)
     kept = session.sources.get(key)
     if kept is not None:
         return kept
@@ -72,6 +72,11 @@ def source_of(session: Session, script: MigrationFile | Script, *, transaction: 
     return source
 
 
+def is_read(session: Session, script: MigrationFile | Script, *, transaction: bool | None) -> bool:
+    """Whether `source_of` will find it without reading anything."""
+    return _key(script, transaction) in session.sources
+
+
 def check_unchanged(source: Source) -> None:
     """The bytes that were sent have to be those that were planned: a ConfigMap's folder can be swapped while we read.
 
@@ -79,6 +84,10 @@ def check_unchanged(source: Source) -> None:
     """
     if source.parts is None:
         _check(read_text(source.path, source.name, source.part).checksum, source.checksum, source.name)
+
+
+def _key(script: MigrationFile | Script, transaction: bool | None) -> tuple[str, str, bool | None]:
+    return script.name, script.checksum, transaction
 
 
 def _check(found: str, planned: str, name: str) -> None:

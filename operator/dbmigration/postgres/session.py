@@ -6,7 +6,7 @@ Between two statements it never idles in a transaction, except inside the one tr
 import contextlib
 import select
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -24,7 +24,9 @@ from dbmigration.postgres.errors import ServerError, classify, classify_connect,
 from dbmigration.postgres.settings import Settings
 
 if TYPE_CHECKING:
+    from dbmigration.migrations.model import MigrationFile
     from dbmigration.postgres.reading import Source
+    from dbmigration.postgres.transactional import Made
     from dbmigration.postgres.watch import Watch
 
 OLDEST_SERVER = 140000
@@ -83,7 +85,8 @@ class Session:
     `ready_for` is the history table whose place and shape were checked and that this session need not make any more. `used`: SQL of a file
     ran, and what it left in the session was not cleared yet. `sources` keeps what `apply.read_ahead` found of scripts, by name,
     checksum and header; `kept_bytes` of them are in memory. `watch` is called while the server is waited for;
-    `unwatched`: no second connection could be had, so none is tried again.
+    `unwatched`: no second connection could be had, so none is tried again. `while_waiting` is called once, while the server works on a
+    message, and `ahead` is the next file with the message that was made then.
     """
 
     def __init__(self, connection: "psycopg.Connection[tuple[Any, ...]]", conninfo: ConnInfo, settings: Settings, server: Server) -> None:
@@ -100,6 +103,8 @@ class Session:
         self.kept_bytes = 0
         self.watch: Watch | None = None
         self.unwatched = False
+        self.while_waiting: Callable[[], None] | None = None
+        self.ahead: tuple[MigrationFile, Made] | None = None
         self._warnings: list[str] = []
         connection.add_notice_handler(self._keep_warning)
 

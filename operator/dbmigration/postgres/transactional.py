@@ -7,8 +7,9 @@ from psycopg.pq.abc import PGresult
 
 from dbmigration.errors import Permanent
 from dbmigration.migrations.model import HistoryTable, MigrationFile
+from dbmigration.migrations.statements import CopyData, Kind
 from dbmigration.postgres import history, lock, record
-from dbmigration.postgres.batch import Piece, Sender
+from dbmigration.postgres.batch import MESSAGE_BYTES, Piece, Sender
 from dbmigration.postgres.progress import Ticker
 from dbmigration.postgres.quote import qualified
 from dbmigration.postgres.reading import Source, check_unchanged, feed
@@ -18,6 +19,12 @@ from dbmigration.postgres.verify import Verdict, add_verify, begin
 
 _STILL_HELD = Piece(lock.STILL_HELD.encode())
 """The lock is looked at after each file, at no round trip of its own: only SQL of a file, or the end of the connection, can lose it."""
+
+_AHEAD_BYTES = MESSAGE_BYTES // 2
+"""A body up to this size fits one message together with its terminators and with what is said around it: nothing is sent meanwhile."""
+
+_SENT_ALONE = (Kind.COPY_IN, Kind.SESSION)
+"""COPY and its data are messages of their own, and some settings end one."""
 
 _STILL_DEPENDED_UPON = "2BP01"
 """dependent_objects_still_exist: DROP SCHEMA without CASCADE."""
@@ -48,13 +55,49 @@ class Ran:
     statements: int
 
 
-def apply_in_transaction(task: Task, *, lock_timeout_ms: int, attempt: int) -> Ran:
-    """Body, verify script, history row and COMMIT. A small file with a known history is one message.
+def apply_in_transaction(task: Task, *, lock_timeout_ms: int, attempt: int, made: "Made | None" = None) -> Ran:
+    """Body, verify script, history row and COMMIT. A small file with a known history is one message, which `make_ahead` may have made.
 
     Raises with the transaction still open: the caller ends it.
     """
     session = task.session
     session.used = True
+    if made is None:
+        made = _make(task, lock_timeout_ms, attempt)
+    session.used = not made.sender.flush()
+    rows = made.rows
+    if rows.lock_lost:
+        session.lock_held, session.lock_lost = False, True
+    session.ready_for = task.table
+    return Ran(rows.duration_ms, made.statements)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """The end of a file's messages, which is for a small one the only message, before it is sent."""
+
+    sender: Sender
+    rows: "_Rows"
+    statements: int
+
+
+def make_ahead(task: Task, lock_timeout_ms: int) -> Made | None:
+    """The one message of a small file, while the server works on the file before; None where it takes more than one."""
+    source = task.source
+    if task.verify is not None or source.parts is None or task.session.ready_for != task.table:
+        return None
+    if source.size + len(source.parts) * 4 > _AHEAD_BYTES:
+        return None
+    if not source.shape.transactional or any(isinstance(part, CopyData) or part.kind in _SENT_ALONE for part in source.parts):
+        return None
+    made = _make(task, lock_timeout_ms, 1)
+    made.sender.seal()
+    return made
+
+
+def _make(task: Task, lock_timeout_ms: int, attempt: int) -> Made:
+    """Send all but the last message of a file, which is not sent yet."""
+    session = task.session
     rows = _Rows()
     sender = Sender(session, rows.look)
     sender.say(begin(task.source), f"SET LOCAL lock_timeout = {lock_timeout_ms}")
@@ -84,11 +127,7 @@ def apply_in_transaction(task: Task, *, lock_timeout_ms: int, attempt: int) -> R
     sender.say(*record.FORGET_OBJECTS)
     if session.lock_held:
         sender.add(_STILL_HELD)
-    session.used = not sender.flush()
-    if rows.lock_lost:
-        session.lock_held, session.lock_lost = False, True
-    session.ready_for = task.table
-    return Ran(rows.duration_ms, fed.statements)
+    return Made(sender, rows, fed.statements)
 
 
 def rollback_in_transaction(task: Task, *, kind: str, lock_timeout_ms: int, attempt: int) -> Ran:

@@ -76,6 +76,9 @@ class Exchange:
 
     def finish(self, on_rows: OnRows | None) -> Answer:
         """All results of the message, once the server has run it."""
+        work, self._session.while_waiting = self._session.while_waiting, None
+        if work is not None:
+            work()
         return Answer(0, self._lost) if self._lost is not None else self._finish(on_rows)
 
     def run_copy(self, statement: bytes, chunks: Iterable[bytes]) -> Answer:

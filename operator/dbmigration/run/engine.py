@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from dbmigration.api.reasons import Reason
@@ -97,7 +99,8 @@ class Engine(Steps):
                 self.back_up_first(session, result)
                 from dbmigration.postgres.apply import apply_file, apply_seed
 
-                self.work_on(session, table, plan.pending, apply_file, APPLYING, result, result.applied)
+                apply = partial(apply_file, then={file.name: following for file, following in pairwise(plan.pending)})
+                self.work_on(session, table, plan.pending, apply, APPLYING, result, result.applied)
                 if plan.pending_seeds:
                     self.work_on(session, table, plan.pending_seeds, apply_seed, SEEDING, result, result.seeded)
 
