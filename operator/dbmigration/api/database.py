@@ -5,7 +5,7 @@ from typing import Self
 
 from pydantic import ConfigDict, model_validator
 
-from dbmigration.api.fields import ObjectKey, ObjectName, SpecModel, rule, rules
+from dbmigration.api.fields import ObjectKey, ObjectName, OwnerName, SpecModel, rule, rules
 
 
 class SecretKeysSpec(SpecModel):
@@ -119,3 +119,6 @@ class DatabaseSpec(SpecModel):
     """The Secret with the connection."""
     tls: Tls | None = None
     """Encryption and the server's certificate."""
+    take_over: OwnerName | None = None
+    """Take the database from this resource, which migrated it so far, and from no other: namespace/name, with @cluster where that has a
+    name, as the refusal (DatabaseClaimed) and its status.database.claim write it."""

@@ -115,6 +115,7 @@ Version = Annotated[str, Field(max_length=253, json_schema_extra=rules(_VERSION_
 PlanHash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", max_length=64)]
 Target = Annotated[str, Field(max_length=253, json_schema_extra=rules(_TARGET_RULE)), AfterValidator(_is_target)]
 Duration = Annotated[str, Field(max_length=32, json_schema_extra=rules(DURATION_RULE)), AfterValidator(_is_duration)]
+OwnerName = Annotated[str, Field(min_length=3, max_length=700, pattern=r"^[a-z0-9][a-z0-9-]*/[a-z0-9][a-z0-9.-]*(@[A-Za-z0-9._-]{1,63})?$")]
 ObjectName = Annotated[str, Field(min_length=1, max_length=253)]
 ObjectKey = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
 Identifier = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[A-Za-z_][A-Za-z0-9_$]*$")]

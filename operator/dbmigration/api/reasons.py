@@ -67,6 +67,7 @@ class Reason(StrEnum):
     HISTORY_FOREIGN = "HistoryForeign"
     HISTORY_NOT_FOUND = "HistoryNotFound"
     HISTORY_DIRTY = "HistoryDirty"
+    DATABASE_CLAIMED = "DatabaseClaimed"
     PARTIAL_FILE_EDITED = "PartialFileEdited"
     SCHEMA_DRIFTED = "SchemaDrifted"
     LINT_FAILED = "LintFailed"

@@ -45,11 +45,12 @@ class Failure(Reported):
 
 
 class Database(Reported):
-    """`identity`: system identifier and database oid, the same through every host name."""
+    """`identity`: system identifier and database oid, the same through every host name. `claim`: the resource that migrates it."""
 
     identity: str
     name: str
     server_version: str
+    claim: str | None = None
 
 
 class Shown(Reported):
@@ -118,7 +119,8 @@ class HeldLock(Reported):
 class Report(Reported):
     """The whole story of one run.
 
-    `applied_now`, `seeded_now`, `rolled_back_now`: names of the files that this very run applied or rolled back, in order.
+    `applied_now`, `seeded_now`, `rolled_back_now`: names of the files that this very run applied or rolled back, in order;
+    `baselined_now`: how many it recorded without running them.
     `executed_sql`: a migration's own SQL was begun (counts as an attempt). `backup_reason`: why there is or is not a backup.
     `verified_file`: the newest file whose verify script passed in this run. `drift`: the first of the `drift_count` differences between
     the schema as it was before the run and what migrations had made of it, one line each. `losses`: what a rollback takes away.
@@ -144,6 +146,7 @@ class Report(Reported):
     skipped: int = 0
     applied_now: tuple[str, ...] = ()
     seeded_now: tuple[str, ...] = ()
+    baselined_now: int = 0
     rolled_back_now: tuple[str, ...] = ()
     losses: tuple[str, ...] = ()
     pending_names: tuple[str, ...] = ()

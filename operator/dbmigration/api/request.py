@@ -67,6 +67,7 @@ class RollbackRequest(Model):
 class RunRequest(Model):
     """One run of one resource. `source_digest` is what the operator hashed: other bytes in the mount are SourceChanging.
 
+    `claimed_by`: the one owner whose claim this resource takes over. `baseline`: as in `run.options`.
     `lint_fail_on` and `drift_policy` are values of `run.options`; None: dbmigration.toml decides. `look_only`: no run, compare the schema.
     """
 
@@ -77,6 +78,8 @@ class RunRequest(Model):
     environment: str
     target: str | None = None
     rollback: RollbackRequest | None = None
+    baseline: str | None = None
+    claimed_by: str | None = None
     history_schema: str | None = None
     history_table: str | None = None
     secret_keys: SecretKeys = Field(default_factory=SecretKeys)

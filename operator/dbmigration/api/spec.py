@@ -217,6 +217,9 @@ class Spec(SpecModel):
     """Go down to a version, after a backup. The only way down."""
     history: History | None = None
     """The table that says what is applied."""
+    baseline: Version | None = None
+    """Adopt a database that was made before its history: where nothing is recorded yet, the first run records the files up to this number
+    as applied without running them, and then applies the rest. Where anything is recorded it changes nothing, and may stay."""
     execution: Execution = Field(default_factory=Execution, json_schema_extra={"default": {}})
     """How SQL is run."""
     backup: Backup = Field(json_schema_extra={REQUIRED_BY_RULE: True})

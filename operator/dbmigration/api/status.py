@@ -40,6 +40,8 @@ class DatabaseStatus(StatusModel):
     """Name of the database."""
     server_version: str = Field(max_length=128)
     """Version of the server."""
+    claim: str | None = Field(default=None, max_length=1024)
+    """The resource that has claimed it, as namespace/name, with @cluster where that has a name. Another than this one: it is refused."""
 
 
 class PlanStatus(StatusModel):

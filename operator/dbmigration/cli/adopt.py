@@ -37,6 +37,7 @@ def baseline(
     layout: o.Layout = None,
     environment: o.Environment = None,
     history: o.History = None,
+    claimed_by: o.ClaimedBy = None,
     wait: o.Wait = o.WAIT,
     as_json: o.Json = False,
     show_values: o.ShowValues = False,
@@ -45,7 +46,7 @@ def baseline(
     from dbmigration.run import adopt
 
     asked = o.asked(dsn, directory, environment, history, as_json, show_values, layout)
-    return _adopt(asked, adopt.baseline(version), dry_run, yes, wait)
+    return _adopt(asked, adopt.baseline(version), dry_run, yes, wait, claimed_by)
 
 
 def import_history(
@@ -60,6 +61,7 @@ def import_history(
     layout: o.Layout = None,
     environment: o.Environment = None,
     history: o.History = None,
+    claimed_by: o.ClaimedBy = None,
     wait: o.Wait = o.WAIT,
     as_json: o.Json = False,
     show_values: o.ShowValues = False,
@@ -72,10 +74,10 @@ def import_history(
         raise words.BadParameter(f"{table!r} is not SCHEMA.TABLE, like public.flyway_schema_history", param_hint="--table")
     choose = adopt.import_history(tool, (schema, name) if table else None, skip_unmatched=skip_unmatched, accept_changed=accept_changed)
     asked = o.asked(dsn, directory, environment, history, as_json, show_values, layout)
-    return _adopt(asked, choose, dry_run, yes, wait)
+    return _adopt(asked, choose, dry_run, yes, wait, claimed_by)
 
 
-def _adopt(asked: o.Asked, choose: "Adopt", dry_run: bool, yes: bool, wait: str) -> int:
+def _adopt(asked: o.Asked, choose: "Adopt", dry_run: bool, yes: bool, wait: str, claimed_by: str | None) -> int:
     from dbmigration.cli.work import work
 
     if not yes and not dry_run and (asked.as_json or not (sys.stdin.isatty() and sys.stdout.isatty())):
@@ -108,7 +110,12 @@ def _adopt(asked: o.Asked, choose: "Adopt", dry_run: bool, yes: bool, wait: str)
             sys.stdout.write(f"Nothing was recorded: {where}.\n")
 
     status = work(
-        asked, lambda engine: engine.adopt(choose, agree), show, lock_wait_s=o.read_duration_ms(wait, "--wait") / 1000, quiet=True
+        asked,
+        lambda engine: engine.adopt(choose, agree),
+        show,
+        lock_wait_s=o.read_duration_ms(wait, "--wait") / 1000,
+        claimed_by=claimed_by,
+        quiet=True,
     )
     return Exit.FAILED if declined else status
 

@@ -84,6 +84,15 @@ ScratchDsn = Annotated[
 Private = Annotated[
     bool, words.Option("--private", help="Start a private server for the scratch database, from programs that this machine has.")
 ]
+ClaimedBy = Annotated[
+    str | None,
+    words.Option(
+        "--claimed-by",
+        metavar="NAMESPACE/NAME",
+        help="You know that this resource migrates the database, and act in its place; its claim stays.",
+        show_default=False,
+    ),
+]
 Wait = Annotated[str, words.Option("--wait", metavar="TIME", help="How long to wait for another run on the same database to end.")]
 
 LOCK_TIMEOUT = "2s"

@@ -61,6 +61,7 @@ def work(
     lock_wait_s: float = 0.0,
     drift: DriftPolicy | None = None,
     lint: LintPolicy | None = None,
+    claimed_by: str | None = None,
     quiet: bool = False,
     advice: Mapping[Reason, str] | None = None,
     forgive: Callable[[DbmigrationError, RunResult], bool] = lambda *_: False,
@@ -84,6 +85,7 @@ def work(
         lock_wait=lock_wait_s,
         drift=drift,
         lint=lint,
+        claimed_by=claimed_by,
     )
     conninfo = asked.conninfo
     interrupt = Interrupt()

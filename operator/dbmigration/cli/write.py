@@ -48,6 +48,7 @@ def apply(
     wait: o.Wait = o.WAIT,
     drift: o.Drift = None,
     lint: o.Lint = None,
+    claimed_by: o.ClaimedBy = None,
     as_json: o.Json = False,
     show_values: o.ShowValues = False,
 ) -> int:
@@ -83,6 +84,7 @@ def apply(
         lock_wait_s=o.read_duration_ms(wait, "--wait") / 1000,
         drift=drift,
         lint=lint,
+        claimed_by=claimed_by,
         advice=OUT_OF_ORDER_ADVICE,
     )
 
@@ -105,6 +107,7 @@ def rollback(
     statement_timeout: o.StatementTimeout = o.STATEMENT_TIMEOUT,
     wait: o.Wait = o.WAIT,
     drift: o.Drift = None,
+    claimed_by: o.ClaimedBy = None,
     as_json: o.Json = False,
     show_values: o.ShowValues = False,
 ) -> int:
@@ -146,6 +149,7 @@ def rollback(
         backup=None if dry_run else o.read_backup(environment, backup_dir, no_backup),
         lock_wait_s=o.read_duration_ms(wait, "--wait") / 1000,
         drift=drift,
+        claimed_by=claimed_by,
         quiet=dry_run,
     )
     return Exit.FAILED if confirmed.declined else status

@@ -7,7 +7,7 @@ from typing import Any
 from dbmigration.api.spec import Spec
 from dbmigration.decide.observed import Observed, Runner
 
-_RUN_FIELDS = {"database", "environment", "target", "rollback", "history", "execution", "backup"}
+_RUN_FIELDS = {"database", "environment", "target", "rollback", "history", "execution", "backup", "baseline"}
 _NAME_PART = 40
 _HASH = 16
 

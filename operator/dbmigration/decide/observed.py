@@ -121,10 +121,11 @@ class JobSeen:
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """The image that Jobs run: the operator's own."""
+    """The image that Jobs run: the operator's own. `cluster`: what it was told to call its cluster, "" when it was told nothing."""
 
     image: str
     pull_policy: str
+    cluster: str = ""
 
 
 @dataclass(frozen=True, slots=True)

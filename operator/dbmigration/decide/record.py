@@ -162,7 +162,10 @@ def _database_state(status: Status, report: Report) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     if report.database is not None:
         changes["database"] = DatabaseStatus(
-            identity=report.database.identity, name=report.database.name, server_version=report.database.server_version
+            identity=report.database.identity,
+            name=report.database.name,
+            server_version=report.database.server_version,
+            claim=report.database.claim,
         )
     if report.plan_hash is not None or report.migrations:
         changes |= {

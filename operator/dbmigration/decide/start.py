@@ -41,13 +41,15 @@ def start_look(observed: Observed, spec: Spec, source: FoundSource, what: str) -
 
 def _request(observed: Observed, spec: Spec, source: FoundSource, name: str, attempt: int) -> RunRequest:
     return RunRequest(
-        resource=ResourceRef(namespace=observed.namespace, name=observed.name, uid=observed.uid),
+        resource=ResourceRef(namespace=observed.namespace, name=observed.name, uid=observed.uid, cluster=observed.runner.cluster),
         run_id=name,
         attempt=attempt,
         source_digest=source.digest,
         environment=spec.environment,
         target=spec.target,
         rollback=RollbackRequest(to=spec.rollback.to, plan_hash=spec.rollback.plan_hash) if spec.rollback else None,
+        baseline=spec.baseline,
+        claimed_by=spec.database.take_over,
         history_schema=spec.history.schema_ if spec.history else None,
         history_table=spec.history.table if spec.history else None,
         secret_keys=_secret_keys(spec),

@@ -5,6 +5,7 @@ import contextlib
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import kopf
@@ -33,7 +34,7 @@ def main() -> int:
     configure_logs(settings.log_format, settings.log_level)
     api = connect(connections=settings.workers)
     try:
-        runner = settings.runner or _own_image(api, settings)
+        runner = replace(settings.runner or _own_image(api, settings), cluster=settings.cluster)
         with ThreadPoolExecutor(settings.workers, thread_name_prefix="reconcile") as threads:
             _run(settings, runner, api, threads)
     finally:

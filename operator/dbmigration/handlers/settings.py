@@ -1,5 +1,6 @@
 """The operator's own settings, read once from its environment."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from dbmigration.errors import Usage
 @dataclass(frozen=True, slots=True)
 class OperatorSettings:
     """`runner` None: the image of the pod `pod_name` in `pod_namespace`, which is our own. `namespaces` empty: the whole cluster.
-    `health_port` 0: no health endpoint."""
+    `health_port` 0: no health endpoint. `cluster`: how claims on databases name this cluster, "" when it has no name."""
 
     runner: Runner | None
     pod_name: str = ""
@@ -21,12 +22,13 @@ class OperatorSettings:
     log_level: str = "INFO"
     workers: int = 8
     health_port: int = 8080
+    cluster: str = ""
 
 
 def read_settings(environ: Mapping[str, str]) -> OperatorSettings:
     """From DBMIGRATION_RUNNER_IMAGE and DBMIGRATION_RUNNER_PULL_POLICY, else POD_NAME and POD_NAMESPACE; DBMIGRATION_WATCH_NAMESPACES
-    (comma-separated), DBMIGRATION_LOG_FORMAT (json or console), DBMIGRATION_LOG_LEVEL, DBMIGRATION_WORKERS and DBMIGRATION_HEALTH_PORT.
-    Raises Usage."""
+    (comma-separated), DBMIGRATION_LOG_FORMAT (json or console), DBMIGRATION_LOG_LEVEL, DBMIGRATION_WORKERS, DBMIGRATION_HEALTH_PORT and
+    DBMIGRATION_CLUSTER. Raises Usage."""
     image = environ.get("DBMIGRATION_RUNNER_IMAGE", "")
     pod_name, pod_namespace = environ.get("POD_NAME", ""), environ.get("POD_NAMESPACE", "")
     if not image and not (pod_name and pod_namespace):
@@ -37,6 +39,9 @@ def read_settings(environ: Mapping[str, str]) -> OperatorSettings:
     log_format = environ.get("DBMIGRATION_LOG_FORMAT", "json")
     if log_format not in ("json", "console"):
         raise _usage(f"DBMIGRATION_LOG_FORMAT is {log_format!r}: write json or console")
+    cluster = environ.get("DBMIGRATION_CLUSTER", "")
+    if cluster and not re.fullmatch(r"[A-Za-z0-9._-]{1,63}", cluster):
+        raise _usage(f"DBMIGRATION_CLUSTER is {cluster!r}: write at most 63 letters, digits, dots, hyphens and underscores")
     return OperatorSettings(
         runner=Runner(image, policy) if image else None,
         pod_name=pod_name,
@@ -46,6 +51,7 @@ def read_settings(environ: Mapping[str, str]) -> OperatorSettings:
         log_level=environ.get("DBMIGRATION_LOG_LEVEL", "INFO").upper(),
         workers=_number(environ, "DBMIGRATION_WORKERS", 8, least=1),
         health_port=_number(environ, "DBMIGRATION_HEALTH_PORT", 8080, least=0),
+        cluster=cluster,
     )
 
 

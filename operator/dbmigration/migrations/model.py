@@ -172,7 +172,7 @@ class History:
     file to (statements done, checksum of the file then); `finished` maps it to the hash of each statement that is done, in order
     (`progress.StatementHash`): with these an edit of the unfinished part is allowed, without them none is.
     `seeds`: by name, when each ran last and with which checksum. `trace`: changes with every step of an unfinished file or rollback script,
-    None when there is none.
+    None when there is none. `claim`: as `postgres.claim` writes it.
     """
 
     applied: tuple[AppliedMigration, ...] = ()
@@ -181,6 +181,7 @@ class History:
     finished: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     seeds: Mapping[str, AppliedMigration] = field(default_factory=dict)
     trace: str | None = None
+    claim: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ class Found:
     recorded: HistoryTable | None
     known_files: int
     layout: int
+    claim: str | None
 
 
 def read_history(session: Session, table: HistoryTable) -> History:
@@ -99,6 +100,7 @@ def read_history(session: Session, table: HistoryTable) -> History:
         finished={name: tuple(texts) for name, texts in hashes.items()},
         seeds=seeds,
         trace=next((text for what, _, text, *_ in rows if what == "trace"), None),
+        claim=found.claim,
     )
 
 
@@ -126,7 +128,14 @@ def look(session: Session, table: HistoryTable) -> Found:
         known = rows[0][2] if rows else 0
     recorded = HistoryTable(meta["history_schema"], meta["history_table"]) if "history_table" in meta else None
     return Found(
-        schema_exists, None if columns is None else tuple(columns), ours_exists, our_tables, recorded, known, int(meta.get("layout", "0"))
+        schema_exists=schema_exists,
+        columns=None if columns is None else tuple(columns),
+        ours_exists=ours_exists,
+        our_tables=our_tables,
+        recorded=recorded,
+        known_files=known,
+        layout=int(meta.get("layout", "0")),
+        claim=meta.get("claim"),
     )
 
 

@@ -12,6 +12,7 @@ from dbmigration.migrations.model import History, MigrationSet, Plan
 from dbmigration.postgres.conninfo import ConnInfo
 from dbmigration.postgres.history import read_history
 from dbmigration.postgres.session import Session
+from dbmigration.run.owning import Ownership, look_for_owner
 from dbmigration.run.progress import Step
 from dbmigration.run.result import RunResult, now
 from dbmigration.run.rollback import Agree, Choose, RollbackPlan, plan_of, story_of
@@ -84,12 +85,18 @@ class Engine(Steps):
         with self.connected(result) as session, self.locked(session):
             table = history_table(self.options, files)
             history = read_history(session, table)
+            ownership = look_for_owner(session, table, self.options, history, result)
+            if self.options.baseline is not None and not history.applied:
+                self._baseline_first(session, files, history, ownership, result)
+                history = read_history(session, table)
+                ownership = look_for_owner(session, table, self.options, history, result)
             plan = self.plan(files, history, result)
             with self.truth(session, files).kept(history, result, self.say_drift):
                 pending = (*plan.pending, *plan.pending_seeds)
                 if not pending:
                     result.backup_reason = Reason.NOTHING_PENDING
                     self.say(Step.PLAN, "nothing is pending", finished=True)
+                    ownership.take_if_known(result, self.say_owner)
                     return
                 _read_to_the_end(session, plan)
                 names = ", ".join(file.name for file in pending)
@@ -97,6 +104,7 @@ class Engine(Steps):
                 self.lint(session, table, files, plan, result)
                 self.look_before(session, result)
                 self.back_up_first(session, result)
+                ownership.take(result, self.say_owner)
                 from dbmigration.postgres.apply import apply_file, apply_seed
 
                 apply = partial(apply_file, then={file.name: following for file, following in pairwise(plan.pending)})
@@ -104,10 +112,26 @@ class Engine(Steps):
                 if plan.pending_seeds:
                     self.work_on(session, table, plan.pending_seeds, apply_seed, SEEDING, result, result.seeded)
 
+    def _baseline_first(self, session: Session, files: MigrationSet, history: History, ownership: Ownership, result: RunResult) -> None:
+        """A run that adopts: what the baseline covers is recorded, and the plan finds it there. Raises what refuses a baseline."""
+        from dbmigration.postgres.adopt import record_adopted
+        from dbmigration.run.adopt import baseline
+
+        adoption = baseline(str(self.options.baseline))(session, files, history, self.options.environment)
+        result.plan = adoption.plan
+        if adoption.refusals:
+            raise adoption.refusals[0]
+        ownership.take(result, self.say_owner)
+        record_adopted(session, ownership.table, adoption.adopted, kind=adoption.kind, run_id=self.options.run_id)
+        result.baselined += [each.file.name for each in adoption.adopted]
+        self.say(Step.PLAN, f"recorded as applied without being run (baseline): {', '.join(result.baselined)}", finished=True)
+
     def _rollback(self, result: RunResult, choose: Choose, agree: Agree) -> None:
         files = read_source(self.options)
         with self.connected(result) as session, self.locked(session):
-            history = read_history(session, history_table(self.options, files))
+            table = history_table(self.options, files)
+            history = read_history(session, table)
+            ownership = look_for_owner(session, table, self.options, history, result)
             planned = self._plan_rollback(session, files, history, result, choose)
             if not planned.files or not agree(planned):
                 result.backup_reason = Reason.NOTHING_PENDING
@@ -115,9 +139,9 @@ class Engine(Steps):
             with self.truth(session, files).kept(history, result, self.say_drift):
                 self.look_before(session, result)
                 self.back_up_first(session, result)
+                ownership.take(result, self.say_owner)
                 from dbmigration.postgres.apply import rollback_file
 
-                table = history_table(self.options, files)
                 self.work_on(session, table, planned.files, rollback_file, ROLLING_BACK, result, result.rolled_back)
 
     def _look_at_rollback(self, result: RunResult, choose: Choose) -> None:
@@ -204,6 +228,7 @@ class Engine(Steps):
         with self.connected(result) as session, self.locked(session):
             table = history_table(self.options, files)
             history = read_history(session, table)
+            look_for_owner(session, table, self.options, history, result)
             adoption = choose(session, files, history, self.options.environment)
             result.plan, result.adoption = adoption.plan, adoption
             agreed = agree(adoption)

@@ -17,6 +17,7 @@ from dbmigration.api.reasons import Reason
 from dbmigration.api.report import REPORT_KEY, Outcome, Report
 from dbmigration.errors import DbmigrationError, Permanent
 from dbmigration.migrations.model import HistoryTable
+from dbmigration.postgres.claim import Owner
 from dbmigration.postgres.conninfo import ConnInfo
 from dbmigration.postgres.settings import Execution
 from dbmigration.run.engine import Engine
@@ -145,6 +146,9 @@ def _options(request: api.RunRequest) -> RunOptions:
         drift=_drift_policy(request),
         lint=LintPolicy(request.lint_fail_on) if request.lint_fail_on else None,
         lint_ignore=request.lint_ignore,
+        owner=Owner(request.resource.namespace, request.resource.name, request.resource.uid, request.resource.cluster),
+        claimed_by=request.claimed_by,
+        baseline=request.baseline,
     )
 
 

@@ -3,10 +3,14 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dbmigration.migrations.layout import Layout
 from dbmigration.migrations.model import HistoryTable
 from dbmigration.postgres.settings import Execution
+
+if TYPE_CHECKING:
+    from dbmigration.postgres.claim import Owner
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,9 @@ class RunOptions:
     `actor` stands in the database's own record of what was done (None: the database user). `expected_digest`: refuse a folder whose bytes
     are not those (SourceChanging). `lock_wait` in seconds. `layout` None: what dbmigration.toml says, else our own. `reapply_rolled_back`:
     a person asks, so files that a person rolled back are pending again. `drift` None: what dbmigration.toml says, else to report. `lint`
-    None: what dbmigration.toml says, else to refuse errors; `lint_ignore` names rules that are left out.
+    None: what dbmigration.toml says, else to refuse errors; `lint_ignore` names rules that are left out. `owner`: the resource that asks,
+    None at the command line. `claimed_by`: the owner whose claim is no obstacle, as `postgres.claim.Owner` writes it. `baseline`: where
+    nothing is recorded yet, record up to this version without running it, before anything else.
     """
 
     directory: Path
@@ -64,3 +70,6 @@ class RunOptions:
     drift: DriftPolicy | None = None
     lint: LintPolicy | None = None
     lint_ignore: tuple[str, ...] = ()
+    owner: "Owner | None" = None
+    claimed_by: str | None = None
+    baseline: str | None = None

@@ -37,7 +37,12 @@ def build_report(result: RunResult, *, environment: str | None) -> api.Report:
         started_at=result.started_at,
         finished_at=result.finished_at or now(),
         database=(
-            api.Database(identity=result.server.identity, name=result.server.database, server_version=result.server.version)
+            api.Database(
+                identity=result.server.identity,
+                name=result.server.database,
+                server_version=result.server.version,
+                claim=result.owner,
+            )
             if result.server
             else None
         ),
@@ -49,6 +54,7 @@ def build_report(result: RunResult, *, environment: str | None) -> api.Report:
         skipped=sum(line.state is State.SKIPPED for line in migrations),
         applied_now=tuple(done.name for done in result.applied),
         seeded_now=tuple(done.name for done in result.seeded),
+        baselined_now=len(result.baselined),
         rolled_back_now=tuple(done.name for done in result.rolled_back),
         losses=tuple(_clip(str(loss), DRIFT_LINE_LIMIT) for loss in result.rollback.losses[:LOSS_LINES]) if result.rollback else (),
         pending_names=result.pending(),
@@ -104,6 +110,8 @@ def _success(result: RunResult) -> str:
         )
         if files
     ]
+    if result.baselined:
+        done.insert(0, f"recorded {len(result.baselined)} as applied without running them (baseline)")
     if done:
         longest = next((f"; {held.file} held {held.mode} on {held.table} for up to {held.ms / 1000:.1f} s" for held in _held(result)), "")
         return f"{', '.join(done)}; {at}{longest}"

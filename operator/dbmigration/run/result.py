@@ -46,7 +46,8 @@ class RunResult:
     anything ran; `schema_compared` says whether it was looked at, `drift_note` why not. `findings`: what lint
     has to say of the pending files, by file and line. `warnings`: what on the server could make the run wait or fail.
     `rollback`: what a rollback was to undo, None for any other work. `adoption`: what was chosen to be recorded without being run, and
-    `adopted` the names of the files that were.
+    `adopted` the names of the files that were; `baselined` those that a run recorded before it planned. `owner`: the resource that has
+    claimed the database, as `postgres.claim.Owner` writes it.
     """
 
     run_id: str
@@ -59,6 +60,8 @@ class RunResult:
     rolled_back: list[Done] = field(default_factory=list)
     seeded: list[Done] = field(default_factory=list)
     adopted: list[str] = field(default_factory=list)
+    baselined: list[str] = field(default_factory=list)
+    owner: str | None = None
     executed_sql: bool = False
     working_on: str | None = None
     verified_again: str | None = None

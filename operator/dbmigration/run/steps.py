@@ -99,6 +99,9 @@ class Steps:
 
         lint_pending(session, table, files, plan, self.options, result, lambda message: self.say(Step.LINT, message, finished=True))
 
+    def say_owner(self, message: str) -> None:
+        self.say(Step.CHECK, message, finished=True)
+
     def say_drift(self, message: str) -> None:
         self.say(Step.DRIFT, message, finished=True)
 
