@@ -21,7 +21,7 @@ from tests.bench.table import Row
 from tests.engine.server import PostgresServer
 
 FILES = 200
-ROUNDS = 9
+ROUNDS = 25
 BIG_FILE_MB = 100
 
 
