@@ -165,7 +165,7 @@ def _database_state(status: Status, report: Report) -> dict[str, Any]:
             identity=report.database.identity,
             name=report.database.name,
             server_version=report.database.server_version,
-            claim=report.database.claim,
+            claim=report.database.claim or _known_claim(status, report.database.identity),
         )
     if report.plan_hash is not None or report.migrations:
         changes |= {
@@ -182,6 +182,11 @@ def _database_state(status: Status, report: Report) -> dict[str, Any]:
     # model_copy does not validate: a version of 10,000 characters must be found out here, not by the API server.
     Status.model_validate(status.model_copy(update=changes).model_dump(by_alias=True))
     return changes
+
+
+def _known_claim(status: Status, identity: str) -> str | None:
+    """A run that never got the lock did not read whose the database is, and claims do not vanish."""
+    return status.database.claim if status.database is not None and status.database.identity == identity else None
 
 
 def _backed_up(status: Status, report: Report) -> Proof | None:
