@@ -17,7 +17,8 @@ from tests.unit.observing import NOW, failure_report, files, report, seen, spec
 
 NEGATIVE = ("Reconciling", "Stalled")
 
-SPECS = (spec(), spec(target="003"), spec(suspend=True), spec(retry={"limit": 1}), spec(job={"nodeSelector": {"a": "b"}}), None)
+WINDOW = spec(window={"schedule": "0 13 * * *", "duration": "10m"})
+SPECS = (spec(), spec(target="003"), spec(suspend=True), spec(retry={"limit": 1}), spec(job={"nodeSelector": {"a": "b"}}), WINDOW, None)
 SOURCES = (files("a"), files("b"), MissingSource(("files",)), InvalidSource("001 twice"))
 REPORTS: tuple[Report | None, ...] = (
     None,
@@ -25,6 +26,8 @@ REPORTS: tuple[Report | None, ...] = (
     report(backup=None, backup_reason=Reason.NOTHING_PENDING, verify_reason=Reason.NO_VERIFY_FILE),
     report(backup=None, backup_reason=Reason.BACKUP_SKIPPED),
     report(outcome=Outcome.INTERRUPTED, reason=Reason.INTERRUPTED),
+    report(reason=Reason.PREPARED, executed_sql=False),
+    failure_report(Reason.WINDOW_CLOSED, transient=True, executed_sql=True, outcome=Outcome.INTERRUPTED),
     failure_report(Reason.SQL_FAILED, transient=False, executed_sql=True),
     failure_report(Reason.VERIFY_FAILED, transient=False, executed_sql=True, verify_reason=Reason.VERIFY_FAILED),
     failure_report(Reason.LOCK_TIMEOUT, transient=True, executed_sql=True),

@@ -36,6 +36,7 @@ from tests.unit.observing import (
 SUSPENDED = spec(suspend=True)
 OTHER_TARGET = spec(target="003")
 BACK = spec(rollback={"to": "003"})
+CLOSED = spec(window={"schedule": "0 2 * * 6", "duration": "4h"})
 MORE_MEMORY = spec(job={"resources": {"limits": {"memory": "1Gi"}}})
 MISSING = MissingSource(("files",))
 UNSCHEDULABLE = PodSeen(PodState.WAITING, blocked=Blocked(Reason.UNSCHEDULABLE, "0/1 nodes are available"))
@@ -239,6 +240,12 @@ TABLE = [
         ("False", "SourceMissing", RECONCILING),
     ),
     ("source invalid", seen(source=InvalidSource("001 twice")), "source_invalid", ("False", "SourceInvalid", STALLED)),
+    (
+        "prepared, the window is closed",
+        seen(spec=CLOSED, status=status(failed(Reason.PREPARED, outcome=Outcome.SUCCEEDED, spec_hash=keys.spec_hash(CLOSED)))),
+        "window_closed",
+        ("False", "WindowClosed", NEITHER),
+    ),
     ("retry is not due", seen(status=status(waiting())), "retry_not_due", ("False", "DatabaseUnavailable", RECONCILING)),
     # Nothing does.
     ("never run", seen(), "run_due", ("False", "Running", RECONCILING)),

@@ -19,6 +19,10 @@ class Reason(StrEnum):
     # A person said stop.
     SUSPENDED = "Suspended"
 
+    # Files are pending and a clock is waited for.
+    PREPARED = "Prepared"
+    WINDOW_CLOSED = "WindowClosed"
+
     # Before any SQL; heals by itself or by a change that the operator cannot see (a Secret): retried for ever.
     SOURCE_MISSING = "SourceMissing"
     SOURCE_CHANGING = "SourceChanging"

@@ -1,5 +1,7 @@
 """What the operator asks of one run: written by `kube/`, read by `run/`, as one JSON document in the Job's environment."""
 
+from datetime import datetime
+
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
@@ -69,6 +71,7 @@ class RunRequest(Model):
 
     `claimed_by`: the one owner whose claim this resource takes over. `baseline`: as in `run.options`.
     `lint_fail_on` and `drift_policy` are values of `run.options`; None: dbmigration.toml decides. `look_only`: no run, compare the schema.
+    `prepare`: plan and lint, execute nothing. `window_closes_at`: no file is begun from then on.
     """
 
     resource: ResourceRef
@@ -92,3 +95,5 @@ class RunRequest(Model):
     drift_policy: str | None = None
     reapply_rolled_back: bool = False
     look_only: bool = False
+    prepare: bool = False
+    window_closes_at: datetime | None = None

@@ -26,6 +26,7 @@ from dbmigration.api.fields import (
     rule,
     rules,
 )
+from dbmigration.api.gates import Window
 
 MAX_CONFIG_MAPS = 20
 
@@ -228,6 +229,8 @@ class Spec(SpecModel):
     """What a run refuses of what lint finds in the pending files."""
     drift_check: DriftCheck | None = None
     """Whether the schema is still what migrations made: what a run does when it is not, and looks between runs."""
+    window: Window | None = None
+    """When migrations may run. Default: at once."""
     retry: Retry = Field(default_factory=Retry, json_schema_extra={"default": {}})
     """What happens after a failure that another attempt can mend."""
     suspend: bool = False

@@ -9,6 +9,7 @@ from typing import Self
 from pydantic import ConfigDict, Field
 
 from dbmigration.api.conditions import Condition, clip
+from dbmigration.api.reasons import Reason
 from dbmigration.api.report import BackupRecord, MigrationReport, Reported
 
 STATUS_LIMIT = 32 * 1024
@@ -92,7 +93,19 @@ class RunStatus(StatusModel):
     @property
     def final(self) -> bool:
         """It has a result that no further attempt follows."""
-        return self.finished_at is not None and self.next_retry_at is None
+        return self.finished_at is not None and self.next_retry_at is None and not self.waits
+
+    @property
+    def waits(self) -> bool:
+        """It ended with files that are pending until a gate opens. Then another run follows."""
+        return self.finished_at is not None and self.reason in (Reason.PREPARED, Reason.WINDOW_CLOSED)
+
+
+class WindowStatus(StatusModel):
+    """The window that a migration waits for."""
+
+    next_opening: datetime | None = None
+    """When it opens. Missing when it never does."""
 
 
 class DriftStatus(StatusModel):
@@ -175,6 +188,8 @@ class Status(StatusModel):
     """The newest plan."""
     run: RunStatus | None = None
     """The newest run."""
+    window: WindowStatus | None = None
+    """The window that the pending files wait for. Missing while nothing waits for one."""
     last_handled_retry: str | None = Field(default=None, max_length=256)
     """Value of the annotation dbmigration.dev/retry that the newest finished run was started with."""
     backup: BackupRecord | None = None

@@ -102,6 +102,8 @@ def _recorded(observed: Observed, run: RunStatus, result: Result, retry_value: s
 def verdict_of(run: RunStatus) -> Verdict:
     """What a finished run says of Ready, until there is a newer one."""
     reason, message = run.reason or Reason.INTERNAL_ERROR, run.message or ""
+    if run.waits:
+        return Verdict(False, Work.IDLE, reason, message)
     if run.outcome == Outcome.SUCCEEDED:
         return Verdict(True, Work.IDLE, reason, message)
     if run.next_retry_at is None:
@@ -114,7 +116,7 @@ def _finished(observed: Observed, run: RunStatus, result: Result, now: datetime)
     failure = result.report.failure if result.report else None
     retry = observed.spec.retry if observed.spec else Retry()
     counted = run.counted + (1 if result.counted else 0)
-    failures = run.failures + (0 if result.outcome is Outcome.SUCCEEDED else 1)
+    failures = run.failures + (0 if result.outcome is Outcome.SUCCEEDED or result.reason is Reason.WINDOW_CLOSED else 1)
     reason, message, next_retry = result.reason, result.message, None
     if result.transient and result.counted and counted >= retry.limit:
         reason = Reason.RETRY_LIMIT_REACHED

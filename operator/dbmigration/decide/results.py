@@ -11,7 +11,7 @@ from dbmigration.decide.observed import JobSeen, PodState
 
 _DEADLINE = "DeadlineExceeded"
 _OUT_OF_MEMORY = "OOMKilled"
-_SUCCESSES = (Reason.UP_TO_DATE, Reason.ROLLED_BACK)
+_SUCCESSES = (Reason.UP_TO_DATE, Reason.ROLLED_BACK, Reason.PREPARED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,8 @@ def _reported(job: JobSeen, report: Report) -> Result:
     if report.outcome is Outcome.SUCCEEDED:
         reason = report.reason if report.reason in _SUCCESSES else Reason.UP_TO_DATE
         return Result(report.outcome, reason, report.message, transient=False, report=report)
+    if report.reason is Reason.WINDOW_CLOSED:
+        return Result(Outcome.INTERRUPTED, report.reason, report.message, transient=False, report=report)
     if report.outcome is Outcome.INTERRUPTED:
         if job.failed == _DEADLINE:
             return _over_deadline(job, counted=report.executed_sql, report=report)

@@ -12,15 +12,17 @@ from dbmigration.api.conditions import Verdict, Work, set_conditions
 from dbmigration.api.reasons import Reason
 from dbmigration.api.report import Outcome
 from dbmigration.api.spec import Spec
-from dbmigration.api.status import ProgressStatus, RunStatus, Status
+from dbmigration.api.status import ProgressStatus, RunStatus, Status, WindowStatus
 from dbmigration.decide import keys
 from dbmigration.decide.announce import announcements
 from dbmigration.decide.decision import Decision
+from dbmigration.decide.gates import gated, window_verdict
 from dbmigration.decide.looks import abandoned, look_finished, with_look
 from dbmigration.decide.observed import Blocked, FoundSource, InvalidSource, JobSeen, MissingSource, Observed, PodState, Source
 from dbmigration.decide.record import run_recorded, run_started, source_recorded, verdict_of
 from dbmigration.decide.results import result_of, vanished
 from dbmigration.decide.start import start_run
+from dbmigration.decide.window import closes_at, next_opening
 
 ACTIVE_LOOK: Final = timedelta(seconds=10)
 """How often a running Job is looked at, and how far apart two progress writes are at least."""
@@ -156,6 +158,20 @@ def source_invalid(o: Observed, now: datetime) -> Decision | None:
     return _wait(o, "source_invalid", Verdict(False, Work.STALLED, Reason.SOURCE_INVALID, o.source.message), now, IDLE_LOOK)
 
 
+def window_closed(o: Observed, now: datetime) -> Decision | None:
+    """A run found files that are pending; they wait for the clock."""
+    spec, run = _spec(o), o.status.run
+    if spec.window is None or run is None or not run.waits or closes_at(spec.window, now) is not None:
+        return None
+    if run.key != keys.run_key(spec, _found(o.source).digest, o.retry) or run.spec_hash != keys.spec_hash(spec):
+        return None
+    opening = next_opening(spec.window, now)
+    waits_for = min(IDLE_LOOK, opening - now) if opening is not None else IDLE_LOOK
+    decision = _wait(o, "window_closed", window_verdict(run, opening), now, waits_for)
+    told = decision.status.model_copy(update={"window": WindowStatus(next_opening=opening)})
+    return with_look(o, replace(decision, status=told), now)
+
+
 def retry_not_due(o: Observed, now: datetime) -> Decision | None:
     """The same question failed in a way that time may mend: wait for the backoff to pass."""
     run = o.status.run
@@ -172,11 +188,11 @@ def run_due(o: Observed, now: datetime) -> Decision | None:
     """Nothing stands in the way."""
     source = _found(o.source)
     spec = _spec(o)
-    start = start_run(o, spec, source, keys.run_key(spec, source.digest, o.retry))
+    start = gated(start_run(o, spec, source, keys.run_key(spec, source.digest, o.retry)), spec, now)
     job = JobSeen(start.job_name, start.run_key, start.spec_hash, start.pod_hash, start.attempt, o.retry, now)
     run = run_started(o, job)
     verdict = Verdict(False, Work.RECONCILING, Reason.RUNNING, _running_message(run))
-    status = source_recorded(_said(o, verdict, now, run=run, progress=None), source.digest)
+    status = source_recorded(_said(o, verdict, now, run=run, progress=None, window=None), source.digest)
     return Decision(
         "run_due",
         status,
@@ -205,6 +221,7 @@ RULES: Final[tuple[Rule, ...]] = (
     suspended,
     source_missing,
     source_invalid,
+    window_closed,
     retry_not_due,
     run_due,
 )

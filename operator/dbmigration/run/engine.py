@@ -103,6 +103,9 @@ class Engine(Steps):
                 self.say(Step.PLAN, f"{len(pending)} pending: {names}", total=len(pending), finished=True)
                 self.lint(session, table, files, plan, result)
                 self.look_before(session, result)
+                if self.options.prepare:
+                    result.prepared = True
+                    return
                 self.back_up_first(session, result)
                 ownership.take(result, self.say_owner)
                 from dbmigration.postgres.apply import apply_file, apply_seed
@@ -138,6 +141,9 @@ class Engine(Steps):
                 return
             with self.truth(session, files).kept(history, result, self.say_drift):
                 self.look_before(session, result)
+                if self.options.prepare:
+                    result.prepared = True
+                    return
                 self.back_up_first(session, result)
                 ownership.take(result, self.say_owner)
                 from dbmigration.postgres.apply import rollback_file

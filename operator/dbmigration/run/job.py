@@ -149,6 +149,8 @@ def _options(request: api.RunRequest) -> RunOptions:
         owner=Owner(request.resource.namespace, request.resource.name, request.resource.uid, request.resource.cluster),
         claimed_by=request.claimed_by,
         baseline=request.baseline,
+        prepare=request.prepare,
+        closes_at=request.window_closes_at,
     )
 
 

@@ -1,6 +1,7 @@
 """What either face, Job or command line, asks of the engine."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,6 +53,8 @@ class RunOptions:
     None: what dbmigration.toml says, else to refuse errors; `lint_ignore` names rules that are left out. `owner`: the resource that asks,
     None at the command line. `claimed_by`: the owner whose claim is no obstacle, as `postgres.claim.Owner` writes it. `baseline`: where
     nothing is recorded yet, record up to this version without running it, before anything else.
+    `prepare`: plan, compare and lint, then end with Prepared instead of executing. `closes_at`: no file is
+    begun from then on (WindowClosed).
     """
 
     directory: Path
@@ -73,3 +76,5 @@ class RunOptions:
     owner: "Owner | None" = None
     claimed_by: str | None = None
     baseline: str | None = None
+    prepare: bool = False
+    closes_at: datetime | None = None

@@ -93,7 +93,7 @@ def internal_error(run_id: str, error: BaseException) -> api.Report:
 def _outcome(error: DbmigrationError | None) -> api.Outcome:
     if error is None:
         return api.Outcome.SUCCEEDED
-    return api.Outcome.INTERRUPTED if error.reason is Reason.INTERRUPTED else api.Outcome.FAILED
+    return api.Outcome.INTERRUPTED if error.reason in (Reason.INTERRUPTED, Reason.WINDOW_CLOSED) else api.Outcome.FAILED
 
 
 def _success(result: RunResult) -> str:
@@ -112,6 +112,9 @@ def _success(result: RunResult) -> str:
     ]
     if result.baselined:
         done.insert(0, f"recorded {len(result.baselined)} as applied without running them (baseline)")
+    if result.prepared:
+        count = len(result.rollback.files) if result.rollback else len(result.pending())
+        return f"{count} {'to roll back' if result.rollback else 'pending'}, planned, nothing executed; {at}"
     if done:
         longest = next((f"; {held.file} held {held.mode} on {held.table} for up to {held.ms / 1000:.1f} s" for held in _held(result)), "")
         return f"{', '.join(done)}; {at}{longest}"

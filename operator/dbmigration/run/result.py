@@ -45,6 +45,7 @@ class RunResult:
     `backup_reason` says why there is a backup, or why there is none. `drift`: where the schema was not what migrations had made, before
     anything ran; `schema_compared` says whether it was looked at, `drift_note` why not. `findings`: what lint
     has to say of the pending files, by file and line. `warnings`: what on the server could make the run wait or fail.
+    `prepared`: there is something to do, and it was only planned.
     `rollback`: what a rollback was to undo, None for any other work. `adoption`: what was chosen to be recorded without being run, and
     `adopted` the names of the files that were; `baselined` those that a run recorded before it planned. `owner`: the resource that has
     claimed the database, as `postgres.claim.Owner` writes it.
@@ -72,6 +73,7 @@ class RunResult:
     drift_note: str | None = None
     schema_compared: bool = False
     findings: "tuple[Finding, ...]" = ()
+    prepared: bool = False
     rollback: "RollbackPlan | None" = None
     adoption: "Adoption | None" = None
 
@@ -84,6 +86,8 @@ class RunResult:
         """How it ended, in one word."""
         if self.error is not None:
             return self.error.reason
+        if self.prepared:
+            return Reason.PREPARED
         return Reason.UP_TO_DATE if self.rollback is None else Reason.ROLLED_BACK
 
     @property

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dbmigration.api.reasons import Reason
+from dbmigration.errors import Transient
 from dbmigration.migrations.model import History, HistoryTable, MigrationFile, MigrationSet, Plan
 from dbmigration.migrations.plan import survey
 from dbmigration.postgres import lock
@@ -116,6 +117,7 @@ class Steps:
 
     def back_up_first(self, session: Session, result: RunResult) -> None:
         """Take the dump that was asked for, and say so where none was. Raises as `backup.dump.take_backup` does."""
+        self.check_window()
         target = self.options.backup
         if target is None:
             result.backup_reason = Reason.BACKUP_SKIPPED
@@ -140,6 +142,15 @@ class Steps:
         result.backup_reason = Reason.BACKUP_VERIFIED
         self.say(Step.BACKUP, f"backed up and read to the end: {result.backup.uri}", done=result.backup.bytes, finished=True)
 
+    def check_window(self, done: int = 0, total: int | None = None) -> None:
+        """Raises Transient WINDOW_CLOSED from the end of the window on."""
+        closes = self.options.closes_at
+        if closes is not None and now() >= closes:
+            far = f"{done} of {total} files are done and stay so" if total else "nothing was executed"
+            raise Transient(
+                Reason.WINDOW_CLOSED, f"the window closed at {closes:%Y-%m-%dT%H:%M:%SZ}: {far}; the next run goes on from there"
+            )
+
     def work_on(
         self,
         session: Session,
@@ -155,6 +166,7 @@ class Steps:
         lock.check(session)  # a backup may have taken hours; each file looks again at its end
         for index, file in enumerate(files):
             self.stop.check()
+            self.check_window(index, total)
             self.say(words.step, f"{words.doing} {file.name}", file=file.name, done=index, total=total)
 
             def on_progress(at: "FileProgress", index: int = index) -> None:
