@@ -99,6 +99,7 @@ def test_the_same_announcement_is_the_same_event() -> None:
 
 def test_settings_come_from_the_environment() -> None:
     settings = read_settings({"DBMIGRATION_RUNNER_IMAGE": "a:1", "DBMIGRATION_WATCH_NAMESPACES": "one, two,", "DBMIGRATION_WORKERS": "3"})
+    assert read_settings({"DBMIGRATION_RUNNER_IMAGE": "a:1", "DBMIGRATION_CLUSTER": "rome-1"}).cluster == "rome-1"
     assert settings.runner == Runner("a:1", "IfNotPresent")
     assert settings.namespaces == ("one", "two")
     assert settings.workers == 3
@@ -115,6 +116,7 @@ def test_settings_come_from_the_environment() -> None:
         {"DBMIGRATION_RUNNER_IMAGE": "a", "DBMIGRATION_LOG_FORMAT": "xml"},
         {"DBMIGRATION_RUNNER_IMAGE": "a", "DBMIGRATION_WORKERS": "0"},
         {"DBMIGRATION_RUNNER_IMAGE": "a", "DBMIGRATION_WORKERS": "many"},
+        {"DBMIGRATION_RUNNER_IMAGE": "a", "DBMIGRATION_CLUSTER": "two words"},
     ],
 )
 def test_settings_that_make_no_sense_are_refused(environ: dict[str, str]) -> None:
