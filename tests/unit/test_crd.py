@@ -86,7 +86,7 @@ def test_names_and_columns() -> None:
 def test_only_what_works_is_in_it() -> None:
     assert set(schema("spec")["properties"]) == {
         *("database", "source", "environment", "target", "rollback", "history", "execution", "backup", "retry", "suspend", "job"),
-        *("lint", "driftCheck", "baseline", "window"),
+        *("lint", "driftCheck", "baseline", "window", "onFailure"),
     }
     assert set(schema("spec")["properties"]["source"]["properties"]) == {"configMaps"}
 

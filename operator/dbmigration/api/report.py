@@ -121,6 +121,7 @@ class Report(Reported):
 
     `applied_now`, `seeded_now`, `rolled_back_now`: names of the files that this very run applied or rolled back, in order;
     `baselined_now`: how many it recorded without running them.
+    `undone_now`: what it applied and took back after a failure (not in `applied_now`), `not_undone`: what it could not take back.
     `executed_sql`: a migration's own SQL was begun (counts as an attempt). `backup_reason`: why there is or is not a backup.
     `verified_file`: the newest file whose verify script passed in this run. `drift`: the first of the `drift_count` differences between
     the schema as it was before the run and what migrations had made of it, one line each. `losses`: what a rollback takes away.
@@ -148,6 +149,8 @@ class Report(Reported):
     seeded_now: tuple[str, ...] = ()
     baselined_now: int = 0
     rolled_back_now: tuple[str, ...] = ()
+    undone_now: tuple[str, ...] = ()
+    not_undone: tuple[str, ...] = ()
     losses: tuple[str, ...] = ()
     pending_names: tuple[str, ...] = ()
     backup: BackupRecord | None = None
@@ -174,7 +177,8 @@ class Report(Reported):
         report = self
         keep = max(len(self.migrations), len(self.seeds))
         while len(report.to_json().encode()) > limit and (
-            keep or report.applied_now or report.rolled_back_now or report.losses or report.pending_names or report.drift or report.lint
+            keep or report.applied_now or report.rolled_back_now or report.undone_now or report.not_undone
+            or report.losses or report.pending_names or report.drift or report.lint
             or report.warnings or report.held
         ):  # fmt: skip
             keep //= 2
@@ -186,6 +190,8 @@ class Report(Reported):
                     "applied_now": self.applied_now[max(len(self.applied_now) - keep, 0) :] if keep else (),
                     "seeded_now": self.seeded_now[:keep],
                     "rolled_back_now": self.rolled_back_now[:keep],
+                    "undone_now": self.undone_now[:keep],
+                    "not_undone": self.not_undone[:keep],
                     "losses": self.losses[:keep],
                     "pending_names": self.pending_names[:keep],
                     "drift": self.drift[:keep],

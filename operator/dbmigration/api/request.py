@@ -69,7 +69,7 @@ class RollbackRequest(Model):
 class RunRequest(Model):
     """One run of one resource. `source_digest` is what the operator hashed: other bytes in the mount are SourceChanging.
 
-    `claimed_by`: the one owner whose claim this resource takes over. `baseline`: as in `run.options`.
+    `claimed_by`: the one owner whose claim this resource takes over. `baseline`: as in `run.options`. `undo_on_failure`: spec.onFailure.
     `lint_fail_on` and `drift_policy` are values of `run.options`; None: dbmigration.toml decides. `look_only`: no run, compare the schema.
     `prepare`: plan and lint, execute nothing. `window_closes_at`: no file is begun from then on.
     """
@@ -82,6 +82,7 @@ class RunRequest(Model):
     target: str | None = None
     rollback: RollbackRequest | None = None
     baseline: str | None = None
+    undo_on_failure: bool = False
     claimed_by: str | None = None
     history_schema: str | None = None
     history_table: str | None = None

@@ -141,6 +141,13 @@ class Rollback(SpecModel):
 _NO_TARGET_BESIDE = "while spec.rollback stands nothing is applied: leave spec.target out, or write the same number as in rollback.to"
 
 
+class OnFailure(StrEnum):
+    """What becomes of the files that a run applied before one of its files failed for good."""
+
+    STOP = "Stop"
+    ROLLBACK = "Rollback"
+
+
 class Retry(SpecModel):
     """What happens after a failure that another attempt can mend.
 
@@ -229,6 +236,10 @@ class Spec(SpecModel):
     """What a run refuses of what lint finds in the pending files."""
     drift_check: DriftCheck | None = None
     """Whether the schema is still what migrations made: what a run does when it is not, and looks between runs."""
+    on_failure: OnFailure = OnFailure.STOP
+    """When a file fails for good. Stop: files before it stay applied. Rollback: those that the same run applied are undone by their
+    rollback scripts, newest first, and are pending again; the message names what could not be undone. Backups are never restored by
+    themselves."""
     window: Window | None = None
     """When migrations may run. Default: at once."""
     retry: Retry = Field(default_factory=Retry, json_schema_extra={"default": {}})

@@ -89,6 +89,10 @@ def _standing(result: "RunResult") -> Iterator[str]:
         yield f"backup: {result.backup.uri}"
     if result.applied:
         yield f"applied in this run: {_names([done.name for done in result.applied])}"
+    if result.undone:
+        yield f"undone again: {_names([done.name for done in result.undone])}"
+    if result.not_undone:
+        yield f"NOT undone: {_names(list(reversed(result.not_undone)))}"
     if result.rolled_back:
         yield f"rolled back in this run: {_names([done.name for done in result.rolled_back])}"
     elif result.plan is not None and (waiting := result.pending()):

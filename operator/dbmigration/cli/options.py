@@ -10,6 +10,7 @@ from dbmigration.cli import words
 from dbmigration.migrations.layout import Layout as FolderLayout
 from dbmigration.migrations.model import HistoryTable
 from dbmigration.run.options import DriftPolicy, LintPolicy
+from dbmigration.run.options import OnFailure as OnFailurePolicy
 
 if TYPE_CHECKING:
     from dbmigration.postgres.conninfo import ConnInfo
@@ -84,6 +85,10 @@ ScratchDsn = Annotated[
 Private = Annotated[
     bool, words.Option("--private", help="Start a private server for the scratch database, from programs that this machine has.")
 ]
+OnFailure = Annotated[
+    OnFailurePolicy,
+    words.Option("--on-failure", help="When a file fails for good: leave what this run applied, or undo it with its rollback scripts."),
+]
 ClaimedBy = Annotated[
     str | None,
     words.Option(
@@ -98,6 +103,7 @@ Wait = Annotated[str, words.Option("--wait", metavar="TIME", help="How long to w
 LOCK_TIMEOUT = "2s"
 STATEMENT_TIMEOUT = "0"
 WAIT = "60s"
+ON_FAILURE = OnFailurePolicy.STOP
 DIRECTORY = Path("migrations")
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|min|h)", re.ASCII)

@@ -15,7 +15,7 @@ from dbmigration.cli.options import Asked
 from dbmigration.errors import DbmigrationError
 from dbmigration.postgres.settings import Execution
 from dbmigration.run.engine import Engine
-from dbmigration.run.options import BackupTarget, DriftPolicy, LintPolicy, RunOptions
+from dbmigration.run.options import BackupTarget, DriftPolicy, LintPolicy, OnFailure, RunOptions
 from dbmigration.run.result import RunResult
 from dbmigration.run.stop import StopRequest
 
@@ -61,6 +61,7 @@ def work(
     lock_wait_s: float = 0.0,
     drift: DriftPolicy | None = None,
     lint: LintPolicy | None = None,
+    on_failure: OnFailure = OnFailure.STOP,
     claimed_by: str | None = None,
     quiet: bool = False,
     advice: Mapping[Reason, str] | None = None,
@@ -85,6 +86,7 @@ def work(
         lock_wait=lock_wait_s,
         drift=drift,
         lint=lint,
+        on_failure=on_failure,
         claimed_by=claimed_by,
     )
     conninfo = asked.conninfo

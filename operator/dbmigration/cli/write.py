@@ -48,6 +48,7 @@ def apply(
     wait: o.Wait = o.WAIT,
     drift: o.Drift = None,
     lint: o.Lint = None,
+    on_failure: o.OnFailure = o.ON_FAILURE,
     claimed_by: o.ClaimedBy = None,
     as_json: o.Json = False,
     show_values: o.ShowValues = False,
@@ -84,6 +85,7 @@ def apply(
         lock_wait_s=o.read_duration_ms(wait, "--wait") / 1000,
         drift=drift,
         lint=lint,
+        on_failure=on_failure,
         claimed_by=claimed_by,
         advice=OUT_OF_ORDER_ADVICE,
     )

@@ -16,6 +16,7 @@ _NAMES_TOLD = 10
 MIGRATED = "Migrated"
 RUN_STARTED = "RunStarted"
 SUCCEEDED = "UpToDate"
+UNDONE = "RunUndone"
 
 
 def announcements(observed: Observed, after: Status, report: Report | None = None) -> tuple[Announcement, ...]:
@@ -25,6 +26,7 @@ def announcements(observed: Observed, after: Status, report: Report | None = Non
         _backed_up(report),
         _migrated(report),
         _rolled_back(report),
+        _undone(report),
         _recovered(observed, report),
         _schema(observed, after),
         _failing(observed, after),
@@ -66,6 +68,19 @@ def _rolled_back(report: Report | None) -> Announcement | None:
     lost = f"; lost: {'; '.join(report.losses)}" if report.losses else ""
     message = f"rolled back {names}{more}; version {report.version or 'none'}{lost}"
     return Announcement(Reason.ROLLED_BACK, clip(message), identity=f"{report.run_id}/rolled-back", warning=True, at=report.finished_at)
+
+
+def _undone(report: Report | None) -> Announcement | None:
+    """A failed run took its own files back, or could not: spec.onFailure is Rollback."""
+    if report is None or not (report.undone_now or report.not_undone):
+        return None
+    said = [
+        f"{what} {', '.join(names[:_NAMES_TOLD])}{f' and {len(names) - _NAMES_TOLD} more' if len(names) > _NAMES_TOLD else ''}"
+        for what, names in (("undone after the failure:", report.undone_now), ("NOT undone:", report.not_undone))
+        if names
+    ]
+    message = clip(f"{'; '.join(said)}; version {report.version or 'none'}")
+    return Announcement(UNDONE, message, identity=f"{report.run_id}/undone", warning=True, at=report.finished_at)
 
 
 def _recovered(observed: Observed, report: Report | None) -> Announcement | None:

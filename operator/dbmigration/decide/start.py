@@ -3,7 +3,7 @@
 from dbmigration.api.durations import milliseconds
 from dbmigration.api.reasons import Reason
 from dbmigration.api.request import BackupRequest, ExecutionRequest, ResourceRef, RollbackRequest, RunRequest, SecretKeys
-from dbmigration.api.spec import BackupPolicy, Spec
+from dbmigration.api.spec import BackupPolicy, OnFailure, Spec
 from dbmigration.decide import keys
 from dbmigration.decide.decision import StartRun
 from dbmigration.decide.observed import FoundSource, Observed
@@ -49,6 +49,7 @@ def _request(observed: Observed, spec: Spec, source: FoundSource, name: str, att
         target=spec.target,
         rollback=RollbackRequest(to=spec.rollback.to, plan_hash=spec.rollback.plan_hash) if spec.rollback else None,
         baseline=spec.baseline,
+        undo_on_failure=spec.on_failure is OnFailure.ROLLBACK,
         claimed_by=spec.database.take_over,
         history_schema=spec.history.schema_ if spec.history else None,
         history_table=spec.history.table if spec.history else None,

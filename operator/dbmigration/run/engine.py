@@ -12,6 +12,7 @@ from dbmigration.migrations.model import History, MigrationSet, Plan
 from dbmigration.postgres.conninfo import ConnInfo
 from dbmigration.postgres.history import read_history
 from dbmigration.postgres.session import Session
+from dbmigration.run.options import OnFailure
 from dbmigration.run.owning import Ownership, look_for_owner
 from dbmigration.run.progress import Step
 from dbmigration.run.result import RunResult, now
@@ -111,9 +112,17 @@ class Engine(Steps):
                 from dbmigration.postgres.apply import apply_file, apply_seed
 
                 apply = partial(apply_file, then={file.name: following for file, following in pairwise(plan.pending)})
-                self.work_on(session, table, plan.pending, apply, APPLYING, result, result.applied)
-                if plan.pending_seeds:
-                    self.work_on(session, table, plan.pending_seeds, apply_seed, SEEDING, result, result.seeded)
+                try:
+                    self.work_on(session, table, plan.pending, apply, APPLYING, result, result.applied)
+                    if plan.pending_seeds:
+                        self.work_on(session, table, plan.pending_seeds, apply_seed, SEEDING, result, result.seeded)
+                except Permanent as error:
+                    if self.options.on_failure is OnFailure.ROLLBACK:
+                        from dbmigration.run.undoing import undo_run
+
+                        result.error = error
+                        error.message += f"; {undo_run(self, session, table, plan.pending, result)}"
+                    raise
 
     def _baseline_first(self, session: Session, files: MigrationSet, history: History, ownership: Ownership, result: RunResult) -> None:
         """A run that adopts: what the baseline covers is recorded, and the plan finds it there. Raises what refuses a baseline."""

@@ -21,7 +21,7 @@ from dbmigration.postgres.claim import Owner
 from dbmigration.postgres.conninfo import ConnInfo
 from dbmigration.postgres.settings import Execution
 from dbmigration.run.engine import Engine
-from dbmigration.run.options import BackupTarget, DriftPolicy, LintPolicy, RunOptions
+from dbmigration.run.options import BackupTarget, DriftPolicy, LintPolicy, OnFailure, RunOptions
 from dbmigration.run.progress import Progress
 from dbmigration.run.reporting import build_report, internal_error
 from dbmigration.run.result import RunResult, now
@@ -149,6 +149,7 @@ def _options(request: api.RunRequest) -> RunOptions:
         owner=Owner(request.resource.namespace, request.resource.name, request.resource.uid, request.resource.cluster),
         claimed_by=request.claimed_by,
         baseline=request.baseline,
+        on_failure=OnFailure.ROLLBACK if request.undo_on_failure else OnFailure.STOP,
         prepare=request.prepare,
         closes_at=request.window_closes_at,
     )

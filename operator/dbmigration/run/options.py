@@ -43,6 +43,13 @@ class LintPolicy(StrEnum):
     OFF = "off"
 
 
+class OnFailure(StrEnum):
+    """What becomes of the files that a run applied before one of its files failed for good."""
+
+    STOP = "stop"
+    ROLLBACK = "rollback"
+
+
 @dataclass(frozen=True, slots=True)
 class RunOptions:
     """One run. `history` None: what dbmigration.toml says, else the default place. `backup` None: no dump, and the result says so.
@@ -52,7 +59,7 @@ class RunOptions:
     a person asks, so files that a person rolled back are pending again. `drift` None: what dbmigration.toml says, else to report. `lint`
     None: what dbmigration.toml says, else to refuse errors; `lint_ignore` names rules that are left out. `owner`: the resource that asks,
     None at the command line. `claimed_by`: the owner whose claim is no obstacle, as `postgres.claim.Owner` writes it. `baseline`: where
-    nothing is recorded yet, record up to this version without running it, before anything else.
+    nothing is recorded yet, record up to this version without running it, before anything else. `on_failure`: see `run.undoing`.
     `prepare`: plan, compare and lint, then end with Prepared instead of executing. `closes_at`: no file is
     begun from then on (WindowClosed).
     """
@@ -76,5 +83,6 @@ class RunOptions:
     owner: "Owner | None" = None
     claimed_by: str | None = None
     baseline: str | None = None
+    on_failure: OnFailure = OnFailure.STOP
     prepare: bool = False
     closes_at: datetime | None = None

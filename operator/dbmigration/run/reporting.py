@@ -56,6 +56,8 @@ def build_report(result: RunResult, *, environment: str | None) -> api.Report:
         seeded_now=tuple(done.name for done in result.seeded),
         baselined_now=len(result.baselined),
         rolled_back_now=tuple(done.name for done in result.rolled_back),
+        undone_now=tuple(done.name for done in result.undone),
+        not_undone=result.not_undone,
         losses=tuple(_clip(str(loss), DRIFT_LINE_LIMIT) for loss in result.rollback.losses[:LOSS_LINES]) if result.rollback else (),
         pending_names=result.pending(),
         backup=_backup(result),

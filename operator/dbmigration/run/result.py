@@ -45,6 +45,7 @@ class RunResult:
     `backup_reason` says why there is a backup, or why there is none. `drift`: where the schema was not what migrations had made, before
     anything ran; `schema_compared` says whether it was looked at, `drift_note` why not. `findings`: what lint
     has to say of the pending files, by file and line. `warnings`: what on the server could make the run wait or fail.
+    `undone`: what the run itself took back after a failure (no longer in `applied`), `not_undone` the names of what it could not.
     `prepared`: there is something to do, and it was only planned.
     `rollback`: what a rollback was to undo, None for any other work. `adoption`: what was chosen to be recorded without being run, and
     `adopted` the names of the files that were; `baselined` those that a run recorded before it planned. `owner`: the resource that has
@@ -59,6 +60,8 @@ class RunResult:
     plan: Plan | None = None
     applied: list[Done] = field(default_factory=list)
     rolled_back: list[Done] = field(default_factory=list)
+    undone: list[Done] = field(default_factory=list)
+    not_undone: tuple[str, ...] = ()
     seeded: list[Done] = field(default_factory=list)
     adopted: list[str] = field(default_factory=list)
     baselined: list[str] = field(default_factory=list)
