@@ -47,7 +47,8 @@ COLUMNS: Final = Select(
         # A view's columns are in its definition; here only what is said of them beside it.
         "type": "CASE WHEN r.relkind NOT IN ('v', 'm') THEN format_type(a.atttypid, a.atttypmod) END",
         "not null": "CASE WHEN a.attnotnull THEN 'NOT NULL' END",
-        "default": "CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END",
+        # A default has no variables, and 0 spares it the names of all columns of the table: for 400 columns 0.15 s.
+        "default": "CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, 0) END",
         "generated": "CASE a.attgenerated WHEN 's' THEN pg_get_expr(d.adbin, d.adrelid) || ' STORED' "
         "WHEN 'v' THEN pg_get_expr(d.adbin, d.adrelid) || ' VIRTUAL' END",
         "identity": "CASE a.attidentity WHEN 'a' THEN 'ALWAYS' WHEN 'd' THEN 'BY DEFAULT' END",

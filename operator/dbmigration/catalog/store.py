@@ -42,11 +42,12 @@ def history_key(found: History) -> str:
 
 def newest(session: Session, table: HistoryTable) -> Stored | None:
     """None: nothing is stored yet. Two round trips, a few milliseconds. Raises as `Session.query` does."""
-    there, now = session.query(f"SELECT pg_catalog.to_regclass('{SCHEMA}.snapshot') IS NOT NULL, {fingerprint(table)}")[0]
-    if not there:
+    if not session.query(f"SELECT pg_catalog.to_regclass('{SCHEMA}.snapshot') IS NOT NULL")[0][0]:
         return None
-    rows = session.query(f"SELECT id, version, history_key, fingerprint FROM {SCHEMA}.snapshot ORDER BY id DESC LIMIT 1")
-    return Stored(rows[0][0], rows[0][1], rows[0][2], rows[0][3] == now) if rows else None
+    rows = session.query(
+        f"SELECT id, version, history_key, fingerprint, {fingerprint(table)} FROM {SCHEMA}.snapshot ORDER BY id DESC LIMIT 1"
+    )
+    return Stored(rows[0][0], rows[0][1], rows[0][2], rows[0][3] == rows[0][4]) if rows else None
 
 
 def read(session: Session, stored: Stored) -> Snapshot:
