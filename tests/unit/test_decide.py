@@ -37,6 +37,7 @@ SUSPENDED = spec(suspend=True)
 OTHER_TARGET = spec(target="003")
 BACK = spec(rollback={"to": "003"})
 CLOSED = spec(window={"schedule": "0 2 * * 6", "duration": "4h"})
+ASKED = spec(approval={"required": True})
 MORE_MEMORY = spec(job={"resources": {"limits": {"memory": "1Gi"}}})
 MISSING = MissingSource(("files",))
 UNSCHEDULABLE = PodSeen(PodState.WAITING, blocked=Blocked(Reason.UNSCHEDULABLE, "0/1 nodes are available"))
@@ -240,6 +241,12 @@ TABLE = [
         ("False", "SourceMissing", RECONCILING),
     ),
     ("source invalid", seen(source=InvalidSource("001 twice")), "source_invalid", ("False", "SourceInvalid", STALLED)),
+    (
+        "prepared, nobody has approved it",
+        seen(spec=ASKED, status=status(failed(Reason.PREPARED, outcome=Outcome.SUCCEEDED, spec_hash=keys.spec_hash(ASKED)))),
+        "approval_pending",
+        ("False", "ApprovalPending", NEITHER),
+    ),
     (
         "prepared, the window is closed",
         seen(spec=CLOSED, status=status(failed(Reason.PREPARED, outcome=Outcome.SUCCEEDED, spec_hash=keys.spec_hash(CLOSED)))),

@@ -1,4 +1,4 @@
-"""`spec.window`: what a migration waits for although nothing is wrong."""
+"""`spec.window` and `spec.approval`: what a migration waits for although nothing is wrong."""
 
 from typing import Annotated
 
@@ -30,3 +30,10 @@ class Window(SpecModel):
     """How long it stays open, in real time. No file is begun after its end; the one that runs then runs to its own end."""
     time_zone: TimeZone | None = None
     """Whose clock the schedule is about, like Europe/Rome. Default: UTC."""
+
+
+class Approval(SpecModel):
+    """Whether a person has to agree to each plan, by a MigrationApproval object that names its hash."""
+
+    required: bool = True
+    """True: pending files are planned and linted, and wait for an approval of exactly that plan."""

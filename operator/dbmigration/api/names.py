@@ -7,6 +7,9 @@ PLURAL = "databasemigrations"
 SHORT_NAME = "dbm"
 API_VERSION = f"{GROUP}/{VERSION}"
 
+APPROVAL_KIND = "MigrationApproval"
+APPROVAL_PLURAL = "migrationapprovals"
+
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 MANAGED_BY = "dbmigration-operator"
 

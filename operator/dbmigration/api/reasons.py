@@ -19,8 +19,10 @@ class Reason(StrEnum):
     # A person said stop.
     SUSPENDED = "Suspended"
 
-    # Files are pending and a clock is waited for.
+    # Files are pending, and a person or a clock is waited for.
     PREPARED = "Prepared"
+    APPROVAL_PENDING = "ApprovalPending"
+    APPROVAL_STALE = "ApprovalStale"
     WINDOW_CLOSED = "WindowClosed"
 
     # Before any SQL; heals by itself or by a change that the operator cannot see (a Secret): retried for ever.

@@ -125,6 +125,7 @@ class Report(Reported):
     `executed_sql`: a migration's own SQL was begun (counts as an attempt). `backup_reason`: why there is or is not a backup.
     `verified_file`: the newest file whose verify script passed in this run. `drift`: the first of the `drift_count` differences between
     the schema as it was before the run and what migrations had made of it, one line each. `losses`: what a rollback takes away.
+    `approved_hash`: the approved plan of which the plan is the whole or the rest.
     `schema_compared`: the two were compared; where not, `drift_note` says why.
     `lint`: the worst of the `lint_count` findings in the pending files, one line each. `warnings`: what on the server could have made the
     run wait or fail. `held`: the locks of this run that lasted a second or longer, longest first.
@@ -140,6 +141,7 @@ class Report(Reported):
     finished_at: datetime
     database: Database | None = None
     plan_hash: str | None = None
+    approved_hash: str | None = None
     environment: str | None = None
     version: str | None = None
     applied: int = 0

@@ -71,7 +71,8 @@ class RunRequest(Model):
 
     `claimed_by`: the one owner whose claim this resource takes over. `baseline`: as in `run.options`. `undo_on_failure`: spec.onFailure.
     `lint_fail_on` and `drift_policy` are values of `run.options`; None: dbmigration.toml decides. `look_only`: no run, compare the schema.
-    `prepare`: plan and lint, execute nothing. `window_closes_at`: no file is begun from then on.
+    `prepare`: plan and lint, execute nothing. `window_closes_at`: no file is begun from then on. `needs_approval`: execute only a plan
+    whose hash is one of `approved`, or what is left of it.
     """
 
     resource: ResourceRef
@@ -98,3 +99,5 @@ class RunRequest(Model):
     look_only: bool = False
     prepare: bool = False
     window_closes_at: datetime | None = None
+    needs_approval: bool = False
+    approved: tuple[str, ...] = ()

@@ -26,7 +26,7 @@ from dbmigration.api.fields import (
     rule,
     rules,
 )
-from dbmigration.api.gates import Window
+from dbmigration.api.gates import Approval, Window
 
 MAX_CONFIG_MAPS = 20
 
@@ -242,6 +242,8 @@ class Spec(SpecModel):
     themselves."""
     window: Window | None = None
     """When migrations may run. Default: at once."""
+    approval: Approval | None = None
+    """Whether a person has to agree to each plan before it is carried out. Default: no."""
     retry: Retry = Field(default_factory=Retry, json_schema_extra={"default": {}})
     """What happens after a failure that another attempt can mend."""
     suspend: bool = False

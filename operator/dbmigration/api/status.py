@@ -54,6 +54,21 @@ class PlanStatus(StatusModel):
     """How many files wait."""
     names: tuple[str, ...] = Field(default=(), max_length=PLAN_NAMES_KEPT)
     """The first of them. The whole list is in the run's log."""
+    approved_hash: str | None = Field(default=None, max_length=128)
+    """The plan that was approved and of which this is the whole, or what an interrupted run left of it."""
+
+
+class ApprovalStatus(StatusModel):
+    """Who agreed to the newest plan that was carried out, or is."""
+
+    name: str = Field(max_length=253)
+    """Name of the MigrationApproval."""
+    plan_hash: str = Field(max_length=128)
+    """The plan that it agrees to."""
+    approved_by: str | None = Field(default=None, max_length=256)
+    """Who, as the approval says."""
+    spent_until: datetime | None = None
+    """Approvals that were made until then have been carried out and count no more."""
 
 
 class RunStatus(StatusModel):
@@ -190,6 +205,8 @@ class Status(StatusModel):
     """The newest run."""
     window: WindowStatus | None = None
     """The window that the pending files wait for. Missing while nothing waits for one."""
+    approval: ApprovalStatus | None = None
+    """The approval of the newest plan that was carried out, or is."""
     last_handled_retry: str | None = Field(default=None, max_length=256)
     """Value of the annotation dbmigration.dev/retry that the newest finished run was started with."""
     backup: BackupRecord | None = None

@@ -36,6 +36,7 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "test": "try_out.try_out",
         "graph": "graph.graph",
         "docs": "docs.docs",
+        "approve": "approve.approve",
         "run": "main.run",
     }
 )

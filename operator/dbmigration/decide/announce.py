@@ -11,6 +11,7 @@ from dbmigration.decide.decision import Announcement
 from dbmigration.decide.observed import Observed
 
 _QUIET = frozenset({Reason.UP_TO_DATE, Reason.RUNNING, Reason.PENDING, Reason.SUSPENDED, Reason.PREPARED})
+_WAITS = frozenset({Reason.WINDOW_CLOSED, Reason.APPROVAL_PENDING})
 _NAMES_TOLD = 10
 
 MIGRATED = "Migrated"
@@ -114,9 +115,7 @@ def _failing(observed: Observed, after: Status) -> Announcement | None:
     if not stalled and run is not None and run.reason == ready.reason and _told_before(observed, ready.reason):
         return None
     about = f"{run.key}/{run.job_name if stalled else ''}" if run else ""
-    return Announcement(
-        ready.reason, ready.message, identity=f"{observed.uid}/{about}/{ready.reason}", warning=ready.reason != Reason.WINDOW_CLOSED
-    )
+    return Announcement(ready.reason, ready.message, identity=f"{observed.uid}/{about}/{ready.reason}", warning=ready.reason not in _WAITS)
 
 
 def _told_before(observed: Observed, reason: str) -> bool:

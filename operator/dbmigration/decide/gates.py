@@ -1,5 +1,6 @@
-"""What a run waits for although nothing is wrong: a gate that only a clock opens.
+"""What a run waits for although nothing is wrong: a gate that a person or a clock opens.
 
+An approval is asked for before the window is waited for: whoever approves learns when it opens.
 A closed gate needs a plan before it may keep Ready from being True, so there are two runs: Prepare plans and lints, Apply executes.
 """
 
@@ -10,16 +11,34 @@ from dbmigration.api.conditions import Verdict, Work
 from dbmigration.api.reasons import Reason
 from dbmigration.api.spec import Spec
 from dbmigration.api.status import RunStatus
+from dbmigration.decide.approval import counting, hashes, required
 from dbmigration.decide.decision import StartRun
-from dbmigration.decide.window import closes_at
+from dbmigration.decide.observed import Observed
+from dbmigration.decide.window import closes_at, next_opening
 
 
-def gated(start: StartRun, spec: Spec, now: datetime) -> StartRun:
-    """`start` as the gates let it be: a Prepare run while the window is closed, else one that knows when to begin no further file."""
-    if spec.window is None:
-        return start
-    closes = closes_at(spec.window, now)
-    return replace(start, request=start.request.model_copy(update={"prepare": closes is None, "window_closes_at": closes}))
+def gated(start: StartRun, o: Observed, spec: Spec, now: datetime) -> StartRun:
+    """`start` as the gates let it be: a Prepare run while the window is closed, else one that knows when to begin no further file.
+
+    One that needs an approval is told of all that count, and prepares only where none of them is of the plan that it makes.
+    """
+    closes = closes_at(spec.window, now) if spec.window is not None else None
+    changes = {
+        "prepare": spec.window is not None and closes is None,
+        "window_closes_at": closes,
+        "needs_approval": required(spec),
+        "approved": hashes(counting(o)) if required(spec) else (),
+    }
+    return replace(start, request=start.request.model_copy(update=changes))
+
+
+def is_closed(spec: Spec, now: datetime) -> bool:
+    return spec.window is not None and closes_at(spec.window, now) is None
+
+
+def opening_of(spec: Spec, now: datetime) -> datetime | None:
+    """When the window opens that is closed now; None while it is open, where there is none, and where it never does."""
+    return next_opening(spec.window, now) if spec.window is not None and is_closed(spec, now) else None
 
 
 def window_verdict(run: RunStatus, opening: datetime | None) -> Verdict:

@@ -129,11 +129,21 @@ class Runner:
 
 
 @dataclass(frozen=True, slots=True)
+class Approved:
+    """A MigrationApproval that names this resource."""
+
+    name: str
+    plan_hash: str
+    approved_by: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """One DatabaseMigration and everything around it at one moment. `spec` None: `spec_error` says why it cannot be read.
 
     `jobs`, the runs, and `looks`, at the schema between runs, are in order of creation, oldest first. `retry` and `check_drift` are the
-    values of the annotations dbmigration.dev/retry and dbmigration.dev/check-drift.
+    values of the annotations dbmigration.dev/retry and dbmigration.dev/check-drift. `approvals` are read only where the spec asks for one.
     """
 
     namespace: str
@@ -150,6 +160,7 @@ class Observed:
     deleting: bool = False
     looks: tuple[JobSeen, ...] = ()
     check_drift: str | None = None
+    approvals: tuple[Approved, ...] = ()
 
     @property
     def newest_job(self) -> JobSeen | None:

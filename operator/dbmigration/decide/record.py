@@ -175,7 +175,12 @@ def _database_state(status: Status, report: Report) -> dict[str, Any]:
             "applied": report.applied,
             "pending": report.pending,
             "skipped": report.skipped,
-            "plan": PlanStatus(hash=report.plan_hash, pending=report.pending, names=report.pending_names[:PLAN_NAMES_KEPT]),
+            "plan": PlanStatus(
+                hash=report.plan_hash,
+                pending=report.pending,
+                names=report.pending_names[:PLAN_NAMES_KEPT],
+                approved_hash=report.approved_hash,
+            ),
             "migrations": report.migrations[-MIGRATIONS_KEPT:],
             "seeds": report.seeds[:MIGRATIONS_KEPT],
         }

@@ -15,14 +15,14 @@ from dbmigration.api.spec import Spec
 from dbmigration.api.status import ProgressStatus, RunStatus, Status, WindowStatus
 from dbmigration.decide import keys
 from dbmigration.decide.announce import announcements
+from dbmigration.decide.approval import approval_verdict, awaits_approval, spent_by, taken
 from dbmigration.decide.decision import Decision
-from dbmigration.decide.gates import gated, window_verdict
+from dbmigration.decide.gates import gated, is_closed, opening_of, window_verdict
 from dbmigration.decide.looks import abandoned, look_finished, with_look
 from dbmigration.decide.observed import Blocked, FoundSource, InvalidSource, JobSeen, MissingSource, Observed, PodState, Source
 from dbmigration.decide.record import run_recorded, run_started, source_recorded, verdict_of
 from dbmigration.decide.results import result_of, vanished
 from dbmigration.decide.start import start_run
-from dbmigration.decide.window import closes_at, next_opening
 
 ACTIVE_LOOK: Final = timedelta(seconds=10)
 """How often a running Job is looked at, and how far apart two progress writes are at least."""
@@ -62,7 +62,7 @@ def run_finished(o: Observed, now: datetime) -> Decision | None:
     if job is None or not job.ended or _stored(o.status, job):
         return None
     run = o.status.run if o.status.run and o.status.run.job_name == job.name else run_started(o, job)
-    status = run_recorded(o, run, result_of(job), job.retry_value, now)
+    status = spent_by(run_recorded(o, run, result_of(job), job.retry_value, now), job.report, now)
     return Decision("run_finished", status, announcements=announcements(o, status, job.report), again_after=timedelta(0))
 
 
@@ -158,18 +158,20 @@ def source_invalid(o: Observed, now: datetime) -> Decision | None:
     return _wait(o, "source_invalid", Verdict(False, Work.STALLED, Reason.SOURCE_INVALID, o.source.message), now, IDLE_LOOK)
 
 
+def approval_pending(o: Observed, now: datetime) -> Decision | None:
+    """A run found files that are pending; they wait for a person."""
+    spec, run = _spec(o), _planned(o)
+    if run is None or not awaits_approval(o, spec):
+        return None
+    return _closed(o, "approval_pending", approval_verdict(o, run, opening_of(spec, now)), now)
+
+
 def window_closed(o: Observed, now: datetime) -> Decision | None:
     """A run found files that are pending; they wait for the clock."""
-    spec, run = _spec(o), o.status.run
-    if spec.window is None or run is None or not run.waits or closes_at(spec.window, now) is not None:
+    spec, run = _spec(o), _planned(o)
+    if run is None or not is_closed(spec, now):
         return None
-    if run.key != keys.run_key(spec, _found(o.source).digest, o.retry) or run.spec_hash != keys.spec_hash(spec):
-        return None
-    opening = next_opening(spec.window, now)
-    waits_for = min(IDLE_LOOK, opening - now) if opening is not None else IDLE_LOOK
-    decision = _wait(o, "window_closed", window_verdict(run, opening), now, waits_for)
-    told = decision.status.model_copy(update={"window": WindowStatus(next_opening=opening)})
-    return with_look(o, replace(decision, status=told), now)
+    return _closed(o, "window_closed", window_verdict(run, opening_of(spec, now)), now)
 
 
 def retry_not_due(o: Observed, now: datetime) -> Decision | None:
@@ -188,11 +190,11 @@ def run_due(o: Observed, now: datetime) -> Decision | None:
     """Nothing stands in the way."""
     source = _found(o.source)
     spec = _spec(o)
-    start = gated(start_run(o, spec, source, keys.run_key(spec, source.digest, o.retry)), spec, now)
+    start = gated(start_run(o, spec, source, keys.run_key(spec, source.digest, o.retry)), o, spec, now)
     job = JobSeen(start.job_name, start.run_key, start.spec_hash, start.pod_hash, start.attempt, o.retry, now)
     run = run_started(o, job)
     verdict = Verdict(False, Work.RECONCILING, Reason.RUNNING, _running_message(run))
-    status = source_recorded(_said(o, verdict, now, run=run, progress=None, window=None), source.digest)
+    status = source_recorded(_said(o, verdict, now, run=run, progress=None, window=None, approval=taken(o)), source.digest)
     return Decision(
         "run_due",
         status,
@@ -221,6 +223,7 @@ RULES: Final[tuple[Rule, ...]] = (
     suspended,
     source_missing,
     source_invalid,
+    approval_pending,
     window_closed,
     retry_not_due,
     run_due,
@@ -239,6 +242,23 @@ def _spec(o: Observed) -> Spec:
 def _found(source: Source) -> FoundSource:
     assert isinstance(source, FoundSource), "source_missing and source_invalid come first"  # noqa: S101 - the order of RULES
     return source
+
+
+def _planned(o: Observed) -> RunStatus | None:
+    """The newest run where it made the plan that now waits for a gate."""
+    run = o.status.run
+    if run is None or not run.waits or run.spec_hash != keys.spec_hash(_spec(o)):
+        return None
+    return run if run.key == keys.run_key(_spec(o), _found(o.source).digest, o.retry) else None
+
+
+def _closed(o: Observed, rule: str, verdict: Verdict, now: datetime) -> Decision:
+    """Wait for a gate, and say when the window opens where that is closed too."""
+    spec = _spec(o)
+    opening = opening_of(spec, now)
+    decision = _wait(o, rule, verdict, now, min(IDLE_LOOK, opening - now) if opening is not None else IDLE_LOOK)
+    window = WindowStatus(next_opening=opening) if is_closed(spec, now) else None
+    return with_look(o, replace(decision, status=decision.status.model_copy(update={"window": window})), now)
 
 
 def _blocked(blocked: Blocked) -> Verdict:

@@ -11,7 +11,7 @@ from typing import Any
 import kopf
 import structlog
 
-from dbmigration.api.names import API_VERSION, PLURAL
+from dbmigration.api.names import API_VERSION, APPROVAL_PLURAL, PLURAL
 from dbmigration.decide.observed import Runner
 from dbmigration.handlers.index import ResourceKey, SourceIndex
 from dbmigration.handlers.logs import configure_logs
@@ -99,9 +99,10 @@ async def _wait_for_crd(api: Api) -> None:
     while True:
         try:
             found = await asyncio.to_thread(api.get, f"/apis/{API_VERSION}")
-            if any(resource.get("name") == PLURAL for resource in found.get("resources", ())):
+            absent = {PLURAL, APPROVAL_PLURAL} - {resource.get("name") for resource in found.get("resources", ())}
+            if not absent:
                 return
-            missing = f"{PLURAL} is not served yet"
+            missing = f"{' and '.join(sorted(absent))}: not served yet"
         except ApiFailure as failure:
             missing = failure.message
         _log.warning("waiting for the CustomResourceDefinition: kubectl apply -k crds", found=missing)

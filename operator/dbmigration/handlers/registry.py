@@ -4,7 +4,7 @@ from typing import Any
 
 import kopf
 
-from dbmigration.api.names import GROUP, MANAGED_BY, MANAGED_BY_LABEL, PLURAL, RESOURCE_ANNOTATION, VERSION
+from dbmigration.api.names import APPROVAL_PLURAL, GROUP, MANAGED_BY, MANAGED_BY_LABEL, PLURAL, RESOURCE_ANNOTATION, VERSION
 from dbmigration.handlers.index import ResourceKey, SourceIndex
 from dbmigration.handlers.queue import WorkQueue
 
@@ -37,6 +37,12 @@ def watch(registry: kopf.OperatorRegistry, queue: WorkQueue[ResourceKey], index:
     async def config_map_changed(namespace: str | None, name: str, **_: Any) -> None:
         for key in index.users(namespace or "", name):
             queue.add(key)
+
+    @kopf.on.event(GROUP, VERSION, APPROVAL_PLURAL, registry=registry)
+    async def approval_changed(body: kopf.Body, namespace: str | None, **_: Any) -> None:
+        name = (body.get("spec", {}).get("migrationRef") or {}).get("name")
+        if name:
+            queue.add(ResourceKey(namespace or "", str(name)))
 
     def _add_owner(meta: kopf.Meta, namespace: str | None) -> None:
         name = meta.annotations.get(RESOURCE_ANNOTATION)

@@ -26,7 +26,9 @@ from dbmigration.api.names import (
 from dbmigration.api.report import Report
 from dbmigration.api.spec import Spec
 from dbmigration.api.status import Status
+from dbmigration.decide.approval import required
 from dbmigration.decide.observed import Blocked, InvalidSource, JobSeen, Observed, PodSeen, PodState, Runner, Source
+from dbmigration.kube.approvals import read_approvals
 from dbmigration.kube.classify import Answer, ApiFailure
 from dbmigration.kube.client import Api, JsonObject, namespaced, resource_path
 from dbmigration.kube.pods import blocked_by_events, newest_telling, pod_seen, running_since, termination_message
@@ -77,6 +79,7 @@ def observe(api: Api, runner: Runner, namespace: str, name: str, now: datetime) 
         runner=runner,
         deleting="deletionTimestamp" in metadata,
         looks=tuple(job for job in jobs if job.look),
+        approvals=read_approvals(api, namespace, name) if spec is not None and required(spec) else (),
         check_drift=clip(annotations.get(CHECK_DRIFT_ANNOTATION, ""), 256) or None,
     )
     return Seen(observed, metadata["resourceVersion"], raw_status)

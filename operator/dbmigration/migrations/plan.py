@@ -148,9 +148,13 @@ def _target_number(files: MigrationSet, target: str | None) -> int | None:
 
 
 def _plan_hash(plan: Plan) -> str:
-    """SHA-256, hex, over the environment and the pending files' names and checksums."""
-    total = hashlib.sha256(f"{plan.environment or ''}\n".encode())
-    for file in (*plan.pending, *plan.pending_seeds):
+    return hash_of(plan.environment, (*plan.pending, *plan.pending_seeds))
+
+
+def hash_of(environment: str | None, files: Iterable[MigrationFile]) -> str:
+    """SHA-256, hex, over the environment and the files' names and checksums, in their order."""
+    total = hashlib.sha256(f"{environment or ''}\n".encode())
+    for file in files:
         total.update(f"{file.name}\0{file.checksum}\n".encode())
     return total.hexdigest()
 

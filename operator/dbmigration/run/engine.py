@@ -104,8 +104,7 @@ class Engine(Steps):
                 self.say(Step.PLAN, f"{len(pending)} pending: {names}", total=len(pending), finished=True)
                 self.lint(session, table, files, plan, result)
                 self.look_before(session, result)
-                if self.options.prepare:
-                    result.prepared = True
+                if self._only_prepares(result):
                     return
                 self.back_up_first(session, result)
                 ownership.take(result, self.say_owner)
@@ -123,6 +122,19 @@ class Engine(Steps):
                         result.error = error
                         error.message += f"; {undo_run(self, session, table, plan.pending, result)}"
                     raise
+
+    def _only_prepares(self, result: RunResult) -> bool:
+        """A gate is closed, or nobody agreed to this plan: it ends here, and the result says so."""
+        approved, plan = self.options.approved, result.plan
+        if approved is not None and plan is not None:
+            from dbmigration.run.approval import approved_hash
+
+            rolling_back = result.rollback
+            result.approved_hash = (
+                approved_hash(plan, approved) if rolling_back is None else rolling_back.hash if rolling_back.hash in approved else None
+            )
+        result.prepared = self.options.prepare or (approved is not None and result.approved_hash is None)
+        return result.prepared
 
     def _baseline_first(self, session: Session, files: MigrationSet, history: History, ownership: Ownership, result: RunResult) -> None:
         """A run that adopts: what the baseline covers is recorded, and the plan finds it there. Raises what refuses a baseline."""
@@ -150,8 +162,7 @@ class Engine(Steps):
                 return
             with self.truth(session, files).kept(history, result, self.say_drift):
                 self.look_before(session, result)
-                if self.options.prepare:
-                    result.prepared = True
+                if self._only_prepares(result):
                     return
                 self.back_up_first(session, result)
                 ownership.take(result, self.say_owner)

@@ -152,6 +152,7 @@ def _options(request: api.RunRequest) -> RunOptions:
         on_failure=OnFailure.ROLLBACK if request.undo_on_failure else OnFailure.STOP,
         prepare=request.prepare,
         closes_at=request.window_closes_at,
+        approved=request.approved if request.needs_approval else None,
     )
 
 

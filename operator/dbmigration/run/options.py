@@ -61,7 +61,8 @@ class RunOptions:
     None at the command line. `claimed_by`: the owner whose claim is no obstacle, as `postgres.claim.Owner` writes it. `baseline`: where
     nothing is recorded yet, record up to this version without running it, before anything else. `on_failure`: see `run.undoing`.
     `prepare`: plan, compare and lint, then end with Prepared instead of executing. `closes_at`: no file is
-    begun from then on (WindowClosed).
+    begun from then on (WindowClosed). `approved`: hashes of the only plans that may be executed, any other ends with Prepared (see
+    `run.approval`); None: every plan may.
     """
 
     directory: Path
@@ -86,3 +87,4 @@ class RunOptions:
     on_failure: OnFailure = OnFailure.STOP
     prepare: bool = False
     closes_at: datetime | None = None
+    approved: tuple[str, ...] | None = None

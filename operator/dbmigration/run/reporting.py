@@ -46,7 +46,8 @@ def build_report(result: RunResult, *, environment: str | None) -> api.Report:
             if result.server
             else None
         ),
-        plan_hash=result.plan.hash if result.plan else None,
+        plan_hash=_plan_hash(result),
+        approved_hash=result.approved_hash,
         environment=environment,
         version=result.version(),
         applied=sum(line.state in (State.APPLIED, State.APPLIED_UNVERIFIED) for line in migrations),
@@ -136,6 +137,13 @@ def _failure(error: DbmigrationError) -> api.Failure:
         sqlstate=place.sqlstate,
         statement=place.statement[:200] if place.statement else None,
     )
+
+
+def _plan_hash(result: RunResult) -> str | None:
+    """What is agreed to is what is about to be done."""
+    if result.rollback is not None and result.rollback.files:
+        return result.rollback.hash
+    return result.plan.hash if result.plan else None
 
 
 def _backup(result: RunResult) -> api.BackupRecord | None:

@@ -46,7 +46,7 @@ class RunResult:
     anything ran; `schema_compared` says whether it was looked at, `drift_note` why not. `findings`: what lint
     has to say of the pending files, by file and line. `warnings`: what on the server could make the run wait or fail.
     `undone`: what the run itself took back after a failure (no longer in `applied`), `not_undone` the names of what it could not.
-    `prepared`: there is something to do, and it was only planned.
+    `prepared`: there is something to do, and it was only planned. `approved_hash`: the approved plan that it is, or is the rest of.
     `rollback`: what a rollback was to undo, None for any other work. `adoption`: what was chosen to be recorded without being run, and
     `adopted` the names of the files that were; `baselined` those that a run recorded before it planned. `owner`: the resource that has
     claimed the database, as `postgres.claim.Owner` writes it.
@@ -77,6 +77,7 @@ class RunResult:
     schema_compared: bool = False
     findings: "tuple[Finding, ...]" = ()
     prepared: bool = False
+    approved_hash: str | None = None
     rollback: "RollbackPlan | None" = None
     adoption: "Adoption | None" = None
 
