@@ -1,12 +1,11 @@
 """One tree of errors: what may heal by itself, and what stays wrong until somebody changes something."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from dbmigration.api.reasons import Reason
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where it happened. `line` counts from 1 in `file`; `statement` has its literals replaced and at most 200 characters."""
 
     file: str | None = None

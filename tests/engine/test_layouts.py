@@ -1,6 +1,5 @@
 """Files of other tools' layouts run, fail, resume and go back as our own do."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -112,7 +111,7 @@ def test_versions_of_flyway_are_out_of_order_when_they_are(database: Database, t
     with database.connect() as session, pytest.raises(Permanent) as caught:
         apply_pending(session, later)
     assert (caught.value.reason, caught.value.place.file) == (Reason.OUT_OF_ORDER, "V1.2__c.sql")
-    gone = replace(later, files=tuple(file for file in later.files if file.version == "1.1"))
+    gone = later._replace(files=tuple(file for file in later.files if file.version == "1.1"))
     with database.connect() as session, pytest.raises(Permanent) as caught:
         apply_pending(session, gone)
     assert caught.value.reason is Reason.MISSING_FILES

@@ -19,7 +19,8 @@ _OF_RELATION: Final = "c.oid IN (SELECT oid FROM relation)"
 _CATALOGS: Final[Mapping[str, str]] = {
     "pg_namespace": "c.oid IN (SELECT oid FROM space)",
     "pg_class": _OF_RELATION,
-    "pg_attribute": "c.attrelid IN (SELECT oid FROM relation)",
+    # The system's columns of a table are the same for all tables, and six of them.
+    "pg_attribute": "c.attnum > 0 AND c.attrelid IN (SELECT oid FROM relation)",
     "pg_attrdef": "c.adrelid IN (SELECT oid FROM relation)",
     "pg_index": "c.indrelid IN (SELECT oid FROM relation)",
     "pg_inherits": "c.inhrelid IN (SELECT oid FROM relation)",

@@ -2,8 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 FORMAT: Final = 1
 """Raised when the same schema would be written down in other words: snapshots of two formats are not compared."""
@@ -18,8 +17,7 @@ Parts = Mapping[str, str]
 """What an object is made of: {"type": "text", "default": "'eu'::text"}. A part that PostgreSQL's default fills is left out."""
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """`objects` maps an identity, "kind name" like "column platform.projects.region", to the object's parts.
 
     Names are always qualified and quoted where SQL needs it. `major` is the server's: definitions are PostgreSQL's own words, which change

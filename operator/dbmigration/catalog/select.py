@@ -1,8 +1,7 @@
 """How one kind of object is read out of the catalog: a SELECT whose rows are (kind, name, on, parts)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from dbmigration.migrations.model import HistoryTable
 from dbmigration.postgres.quote import literal
@@ -30,8 +29,7 @@ BY_NAME: Final = (
 """Catalogs of rare kinds: that an object is there is all that is written down."""
 
 
-@dataclass(frozen=True, slots=True)
-class Select:
+class Select(NamedTuple):
     """SQL expressions over `source`: `kind` in words, the qualified `name`, `on` the identity of what it belongs to (NULL: nothing).
 
     `parts` maps a part's name to an expression of type text, NULL where the object has nothing to say there. `always`: the part that

@@ -2,8 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from dbmigration.catalog.fingerprint import fingerprint
 from dbmigration.catalog.model import Snapshot
@@ -16,8 +15,7 @@ KEPT: Final = 10
 """Snapshots: the newest is compared with, the others tell a person since when something is there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """The newest snapshot without its content. `version`: the newest applied file then. `unchanged`: the schema is exactly this one."""
 
     id: int

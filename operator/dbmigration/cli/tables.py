@@ -4,9 +4,8 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from dbmigration.api.states import State
 from dbmigration.cli.failure import wants_colour
@@ -27,8 +26,7 @@ _MANY: Final = 20
 _KEPT: Final = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """What is shown of one migration; "" where there is nothing to say."""
 
     number: str

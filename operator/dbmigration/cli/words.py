@@ -8,12 +8,11 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 from inspect import Parameter, cleandoc, signature
 from types import NoneType, UnionType
-from typing import Any, Final, NoReturn, get_args, get_origin
+from typing import Any, Final, NamedTuple, NoReturn, get_args, get_origin
 
 from dbmigration.cli.exits import Exit
 
@@ -30,8 +29,7 @@ class BadParameter(Exception):
         super().__init__(f"{param_hint}: {message}")
 
 
-@dataclass(frozen=True, slots=True)
-class Argument:
+class Argument(NamedTuple):
     """A word without a name. With a default it may be left out; a list takes all that are there."""
 
     metavar: str

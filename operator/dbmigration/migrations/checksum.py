@@ -2,8 +2,8 @@
 
 import codecs
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from dbmigration.api.reasons import Reason
 from dbmigration.errors import Permanent, Place
@@ -15,8 +15,7 @@ BLOCK_BYTES = 256 * 1024
 BOM = codecs.BOM_UTF8
 
 
-@dataclass(frozen=True, slots=True)
-class FileText:
+class FileText(NamedTuple):
     """What one read of a file gives.
 
     `checksum` is `model.CHECKSUM_ALGORITHM` (hex), `raw_sha256` that of the bytes as they are (hex), `size` in bytes, `head` the first

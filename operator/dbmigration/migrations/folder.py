@@ -3,7 +3,6 @@
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +34,7 @@ def read_set(directory: Path, layout: Layout | None = None, *, seeds_beside: boo
     if seed_names:
         names = [name for name in names if not name.startswith("seed-")]
     if layout is not None and layout is not config.layout:
-        config = replace(config, layout=layout)
+        config = config._replace(layout=layout)
     layout = config.layout
     if layout is Layout.GOOSE:
         _refuse_programs(directory, layout)
@@ -173,7 +172,7 @@ def _resolve_dependencies(header: Header, name: str, number: int, numbers: Mappi
                 Reason.DEPENDENCY_MISSING, f"depends on {there}, which does not come before it: give this file a higher number", place=place
             )
         resolved.append(Dependency(there, dependency.line))
-    return replace(header, dependencies=tuple(resolved))
+    return header._replace(dependencies=tuple(resolved))
 
 
 def _number_in(name: str) -> int:
@@ -191,9 +190,9 @@ def _with_halves(file: MigrationFile, halves: "Halves") -> MigrationFile:
     """A word of the file's header wins over its marker."""
     header, up, down = file.header, halves.up, halves.down
     if up.transaction is not None and header.transaction is None:
-        header = replace(header, transaction=up.transaction)
+        header = header._replace(transaction=up.transaction)
     rollback = None if down is None else Script(file.name, file.path, down.text.checksum, down.transaction, down.part)
-    return replace(file, header=header, part=up.part, rollback=rollback)
+    return file._replace(header=header, part=up.part, rollback=rollback)
 
 
 def _script(directory: Path, name: str | None, texts: Mapping[str, FileText]) -> Script | None:

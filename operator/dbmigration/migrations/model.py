@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from dbmigration.api.states import State
 from dbmigration.migrations.layout import Layout, rollback_name
@@ -18,8 +19,7 @@ ROLLBACK_PREFIX = "rollback-"
 DEFAULT_ENVIRONMENTS = ("development", "staging", "production")
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryTable:
+class HistoryTable(NamedTuple):
     """The table with the requirements' three columns. Never altered by us: it may belong to someone else."""
 
     schema: str = "dbmigration"
@@ -29,16 +29,14 @@ class HistoryTable:
         return f"{self.schema}.{self.table}"
 
 
-@dataclass(frozen=True, slots=True)
-class Dependency:
+class Dependency(NamedTuple):
     """A file that a header says must be applied (or skipped in this environment) before; `line` is the header's."""
 
     name: str
     line: int
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """The comment block at the top of a file.
 
     Empty `environments` means every environment; `transaction` None means: let the text decide.
@@ -53,8 +51,7 @@ class Header:
     transaction: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Script:
+class Script(NamedTuple):
     """A rollback-NNN.sql or verify-NNN.sql, or the part of a file that undoes it. `transaction` is its header's word, None: let the text
     decide. `name` is the file's, which may be the migration's own.
     """
@@ -71,8 +68,7 @@ class Script:
         return self.name if self.name.startswith(ROLLBACK_PREFIX) else ROLLBACK_PREFIX + self.name
 
 
-@dataclass(frozen=True, slots=True)
-class MigrationFile:
+class MigrationFile(NamedTuple):
     """One NNN_name.sql. `number` compares; `version` is its digits as written ("004"). `size` in bytes, of `part`."""
 
     number: int
@@ -101,8 +97,7 @@ class MigrationFile:
         return not self.header.environments or environment in self.header.environments
 
 
-@dataclass(frozen=True, slots=True)
-class LintChoice:
+class LintChoice(NamedTuple):
     """What a set has decided about one lint rule, and why. `severity`: off, note, warning or error. Empty `files`: in every file."""
 
     rule: str
@@ -111,8 +106,7 @@ class LintChoice:
     files: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class DriftChoice:
+class DriftChoice(NamedTuple):
     """[drift]: what to do when the schema is not what migrations made, and which objects may differ.
 
     `policy` "report", "refuse" or "off"; None: the file does not say. `ignore`: patterns as in a shell, of names ("audit.*") or of kind and
@@ -123,8 +117,7 @@ class DriftChoice:
     ignore: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class SetConfig:
+class SetConfig(NamedTuple):
     """What dbmigration.toml beside the files says. `history` None: the file does not name one. `lint`: a later choice wins.
 
     `lint_fail_on`: "error", "warning", "never" or "off", what a run does about findings; None: the file does not say. `seeds`: the
@@ -140,8 +133,7 @@ class SetConfig:
     layout: Layout = Layout.NUMBERED
 
 
-@dataclass(frozen=True, slots=True)
-class MigrationSet:
+class MigrationSet(NamedTuple):
     """A folder, read. `files` are in order of their numbers; `digest` covers the raw bytes of everything that counts in the folder.
 
     `seeds` (see `migrations.seeds`) have no number of their own and come after all of them.
@@ -154,8 +146,7 @@ class MigrationSet:
     seeds: tuple[MigrationFile, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class AppliedMigration:
+class AppliedMigration(NamedTuple):
     """A row of the history table with what schema dbmigration knows of it. `checksum` None: nobody recorded one."""
 
     name: str
@@ -184,8 +175,7 @@ class History:
     claim: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedMigration:
+class PlannedMigration(NamedTuple):
     """One line of a plan. `file` None: applied, but no longer in the folder; `row_number` is then what its name says.
 
     `statements_done` > 0: an unfinished non-transactional file that a run would resume. `beyond_target`: pending, but not in this run.

@@ -1,13 +1,11 @@
 """A script that is a part of a file: tools that keep the way up and the way down in one file have two scripts in each."""
 
 import io
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """The bytes from `start` up to `end` (None: to the file's end) of a file, the first of which stands on line `line`."""
 
     start: int = 0

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from dbmigration.api.reasons import Reason
 from dbmigration.api.states import State
@@ -16,8 +16,7 @@ _TIMESTAMP_DIGITS = 8
 """From this many digits on a number is a date or a timestamp, where gaps mean nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Survey:
+class Survey(NamedTuple):
     """A plan with everything that forbids a run, gravest first. `status` shows both; a run raises the first finding."""
 
     plan: Plan

@@ -8,7 +8,6 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -59,7 +58,7 @@ def read_seeds(
         header = parse_header(text.head.decode("utf-8", "replace"), name=name, number=NUMBER, environments=config.environments)
         header = resolve(header, name) if header.dependencies else header
         # Whole or not at all: after a failure it runs again from its first statement.
-        seeds.append(MigrationFile(NUMBER, VERSION, name, path, text.checksum, text.size, replace(header, transaction=True)))
+        seeds.append(MigrationFile(NUMBER, VERSION, name, path, text.checksum, text.size, header._replace(transaction=True)))
     return tuple(seeds), hashes
 
 

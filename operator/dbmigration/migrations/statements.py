@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 
 class Kind(Enum):
@@ -39,15 +40,13 @@ class Statement:
     kind: Kind
 
 
-@dataclass(frozen=True, slots=True)
-class CopyData:
+class CopyData(NamedTuple):
     """Whole lines of COPY data, at most about 64 KiB, bytes as in the file, without the closing `\\.`. A longer line stands alone."""
 
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(NamedTuple):
     """How a script may be run.
 
     `transactional`: in one transaction together with its history row. `why`: what forbids that, with the line, None when nothing does.

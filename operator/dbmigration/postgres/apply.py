@@ -2,9 +2,9 @@
 
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
+from typing import NamedTuple
 
 from dbmigration.api.reasons import Reason
 from dbmigration.errors import DbmigrationError, Permanent, Place, Transient
@@ -29,8 +29,7 @@ _GROWS_TO = 5
 _FOR_GOOD = (Reason.SQL_FAILED, Reason.VERIFY_FAILED)
 
 
-@dataclass(frozen=True, slots=True)
-class FileApplied:
+class FileApplied(NamedTuple):
     """`attempts` counts the tries that lock timeouts cost. `transactional`: body and history row were one transaction.
 
     `held`: the locks that kept others from a table for a second or longer, longest first.
@@ -213,7 +212,7 @@ def _run(task: Task, execution: Execution, once: Callable[[int, int], Ran]) -> F
 def _place_and_raise_unless_retried(task: Task, error: DbmigrationError) -> None:
     """Say where it happened and whether anything took effect; raise what no other try at once can mend."""
     if error.place.file is None:
-        error.place = replace(error.place, file=task.source.name)
+        error.place = error.place._replace(file=task.source.name)
     if not isinstance(error, Transient):
         if task.source.shape.transactional and error.reason in _FOR_GOOD:
             error.message += f"; nothing of {task.source.name} took effect"

@@ -1,6 +1,6 @@
 """What the database knows of its migrations: read in two round trips, made in the transaction of the first file that needs it."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from dbmigration.api.reasons import Reason
 from dbmigration.errors import Permanent
@@ -19,8 +19,7 @@ _KNOWN_SHAPES: tuple[tuple[frozenset[str], str], ...] = (
 """Columns by which other tools' tables of the same name are known, in the order in which they are tried."""
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """What is there. `columns` None: no history table. `recorded`: where `meta` says that it is."""
 
     schema_exists: bool

@@ -2,13 +2,12 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _EVERY_S = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class FileProgress:
+class FileProgress(NamedTuple):
     """Where a file stands. `statements` None: not counted. `message`: a warning of the server's or why we wait, without values.
 
     `blocked_by`: sessions that hold what we wait for. `notice`: `message` is worth a line of its own in a log.

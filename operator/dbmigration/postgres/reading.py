@@ -1,8 +1,8 @@
 """The statements of a script on their way to the server."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from dbmigration.api.reasons import Reason
 from dbmigration.errors import Place, Transient
@@ -26,8 +26,7 @@ _PIECE_BYTES = 200
 """What a statement costs beside its text."""
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """A script that is about to run. `checksum` is what the plan was made with; `parts` None: too large to keep, it is read once more.
 
     `name` is the file's, for a person; `key` is what its progress is recorded under. `size` in bytes.
@@ -43,8 +42,7 @@ class Source:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Fed:
+class Fed(NamedTuple):
     """What was handed over: how many statements, and the line where the last one began."""
 
     statements: int
@@ -68,7 +66,7 @@ def source_of(session: Session, script: MigrationFile | Script, *, transaction: 
     source = Source(script.name, script.path, script.checksum, shape, parts, script.key, script.part, size)
     session.kept_bytes += 0 if parts is None else size + len(parts) * _PIECE_BYTES
     # Past the limit the bytes are read again, and compared again with the plan's, when they are sent.
-    session.sources[key] = source if session.kept_bytes <= _KEPT_BYTES else replace(source, parts=None)
+    session.sources[key] = source if session.kept_bytes <= _KEPT_BYTES else source._replace(parts=None)
     return source
 
 

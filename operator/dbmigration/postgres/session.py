@@ -7,9 +7,8 @@ import contextlib
 import select
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import psycopg
 from psycopg import conninfo as libpq_conninfo
@@ -36,8 +35,7 @@ CHECK_INTERVAL = "client_connection_check_interval"
 _KEPT_WARNINGS = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
+class Server(NamedTuple):
     """The other end. `identity`: system identifier and database oid, the same through every host name (a physical copy has it too)."""
 
     version: str
@@ -216,7 +214,7 @@ def connect_beside(session: Session, purpose: str) -> "psycopg.Connection[tuple[
     return _open(
         ConnInfo(parameters),
         f"{name.encode()[:room].decode(errors='ignore')} {purpose}",
-        replace(session.settings, writable=False),
+        session.settings._replace(writable=False),
         {"search_path": "pg_catalog", "statement_timeout": "5s", "lock_timeout": "1s", CHECK_INTERVAL: "1s"},
     )
 

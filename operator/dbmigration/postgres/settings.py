@@ -1,10 +1,9 @@
 """What a person may choose about a session and about running a file."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Execution:
+class Execution(NamedTuple):
     """How files run. Times in milliseconds, 0 means no limit, as in PostgreSQL.
 
     `lock_timeout_ms` is the first try's and grows to five times that; `lock_retries` counts the tries after the first. Only a lock timeout,
@@ -16,8 +15,7 @@ class Execution:
     lock_retries: int = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """What holds for a whole session.
 
     `actor` is written into every event (None: the database user). `writable` False lets a session read from a replica: for status and plan.

@@ -1,7 +1,7 @@
 """One file in one transaction, together with what the history says of it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from psycopg.pq.abc import PGresult
 
@@ -30,8 +30,7 @@ _STILL_DEPENDED_UPON = "2BP01"
 """dependent_objects_still_exist: DROP SCHEMA without CASCADE."""
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(NamedTuple):
     """What is to be run: the body `source` of `file` (its own text, or its rollback script) and maybe a verify script.
 
     `recorded` makes the statements that write down that the file was applied.
@@ -47,8 +46,7 @@ class Task:
     recorded: Callable[..., tuple[str, ...]] = record.applied
 
 
-@dataclass(frozen=True, slots=True)
-class Ran:
+class Ran(NamedTuple):
     """`duration_ms` is the server's, from BEGIN to the history row."""
 
     duration_ms: int
@@ -72,8 +70,7 @@ def apply_in_transaction(task: Task, *, lock_timeout_ms: int, attempt: int, made
     return Ran(rows.duration_ms, made.statements)
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
+class Made(NamedTuple):
     """The end of a file's messages, which is for a small one the only message, before it is sent."""
 
     sender: Sender

@@ -3,8 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from dbmigration.postgres.progress import Ticker
 from dbmigration.postgres.session import Session
@@ -22,8 +21,7 @@ _REPEATS_WORK_S = 30.0
 _KEPT = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(NamedTuple):
     """A lock that kept writers (ACCESS EXCLUSIVE: readers, too) away from a table that was there before, for at most `ms` milliseconds."""
 
     mode: str

@@ -7,7 +7,7 @@ session's stop request: the server is asked to cancel, and what it answers is st
 import select
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import psycopg
 from psycopg.pq import ExecStatus
@@ -31,8 +31,7 @@ OnRows = Callable[[int, PGresult], None]
 """Gets the number (from 0) of the statement in its message, and one of its rows at a time; at the end a result without a row."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """`completed` statements of the message ran; `error` is what stopped the next one. What follows in the message was not run."""
 
     completed: int

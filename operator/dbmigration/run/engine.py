@@ -1,7 +1,7 @@
 """The one engine: source → connect → lock → plan → backup → apply and verify. The Job and the command line both call it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -188,7 +188,7 @@ class Engine(Steps):
             source_of(session, script, transaction=script.transaction)
         planned = plan_of(chosen, files, history, self.options.environment)
         if chosen:
-            planned = replace(planned, losses=losses(session, chosen, history_table(self.options, files)))
+            planned = planned._replace(losses=losses(session, chosen, history_table(self.options, files)))
             self.say(Step.PLAN, story_of(planned), total=len(chosen), finished=True)
         result.rollback = planned
         return planned

@@ -5,7 +5,6 @@ parser. Nor does a run with nothing pending. docs/decisions/012 has the numbers.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from dbmigration.api.reasons import Reason
@@ -94,10 +93,9 @@ def _findings(session: Session, files: MigrationSet, plan: Plan, ignore: tuple[s
     # What this environment skips, nothing has made here.
     skipped = {line.name for line in plan.migrations if line.state is State.SKIPPED}
     choices = tuple(LintChoice(rule, "off", "spec.lint.ignore") for rule in ignore)
-    here = replace(
-        files,
+    here = files._replace(
         files=tuple(file for file in files.files if file.name not in skipped),
-        config=replace(files.config, lint=(*files.config.lint, *choices)),
+        config=files.config._replace(lint=(*files.config.lint, *choices)),
     )
     pending = (*plan.pending, *plan.pending_seeds)
     return check(here, pending, catalog=read_catalog(session, named_by(pending)))

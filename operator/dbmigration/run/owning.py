@@ -1,7 +1,7 @@
 """One writer for each database: who else's it is refuses a run before it plans, and its first change makes it the resource's own."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from dbmigration.migrations.model import History, HistoryTable
 from dbmigration.postgres.session import Session
@@ -9,8 +9,7 @@ from dbmigration.run.options import RunOptions
 from dbmigration.run.result import RunResult
 
 
-@dataclass(frozen=True, slots=True)
-class Ownership:
+class Ownership(NamedTuple):
     """What a run under the lock found. `missing`: the run's resource has yet to write its claim."""
 
     session: Session

@@ -1,8 +1,8 @@
 """What a run says while it works: one small record, printed as a bar by the command line and as a log line by the Job."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Step(StrEnum):
@@ -21,8 +21,7 @@ class Step(StrEnum):
     VERIFY = "verify"
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(NamedTuple):
     """`message` is for a person. `done` of `total` counts files while applying, bytes while backing up (total unknown then).
 
     `finished` marks the end of the step, or of `file` when one is named. `notice`: nothing is finished, and a log should have the line all

@@ -1,7 +1,6 @@
 """The schema that the files alone make, to compare the database with."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dbmigration.api.reasons import Reason
@@ -32,7 +31,7 @@ def applied_files(files: MigrationSet, history: History) -> tuple[MigrationFile,
         raise Permanent(
             Reason.CHECKSUM_MISMATCH, f"{', '.join(edited)} was edited after it was applied: what it made then cannot be made again"
         )
-    return tuple(replace(by_name[row.name], verify=None) for row in history.applied)
+    return tuple(by_name[row.name]._replace(verify=None) for row in history.applied)
 
 
 def place_beside(live: Session, conninfo: ConnInfo, files: Iterable[MigrationFile], *, scratch: ConnInfo | None, private: bool) -> "Place":
@@ -73,7 +72,7 @@ def replay(
     chosen = tuple(files)
     with scratch_server(place, say) as server:
         if server.shared:
-            refuse_server_wide(replace(file, rollback=None) for file in chosen)
+            refuse_server_wide(file._replace(rollback=None) for file in chosen)
         settings = Settings(execution=options.execution)
         with (
             scratch_database(server, say) as conninfo,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from dbmigration.api.reasons import Reason
 from dbmigration.api.states import State
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from dbmigration.run.rollback import RollbackPlan
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(NamedTuple):
     """A file that this run applied or rolled back. `duration_ms` from its first statement to its commit, the last attempt only.
 
     `held`: the locks that kept others from a table for a second or longer, longest first.

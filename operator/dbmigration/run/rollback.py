@@ -2,8 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from dbmigration.api.reasons import Reason
 from dbmigration.errors import Permanent, Place
@@ -20,8 +19,7 @@ Choose = Callable[[MigrationSet, History, LastRun], tuple[MigrationFile, ...]]
 """The files to undo, newest first."""
 
 
-@dataclass(frozen=True, slots=True)
-class RollbackPlan:
+class RollbackPlan(NamedTuple):
     """What a rollback would do. `files` newest first; `to`: the digits of the version it ends at, "000" for none; `losses`: see there.
 
     `hash` covers environment, `to` and the rollback scripts of all that is above it, done or not: a rollback that was interrupted goes on

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from dbmigration.api.reasons import Reason
 from dbmigration.errors import Transient
@@ -28,8 +28,7 @@ WorkOnFile = Callable[..., "FileApplied"]
 """`postgres.apply.apply_file`, or one with its parameters."""
 
 
-@dataclass(frozen=True, slots=True)
-class Words:
+class Words(NamedTuple):
     """How the work on a file is told: "applying", "applied". `verifies`: its verify script is part of it."""
 
     step: Step

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from dbmigration.api.reasons import Reason
 from dbmigration.catalog import store
@@ -22,8 +22,7 @@ _NAMED: Final = 5
 """Differences that an error or a log line names; the rest is counted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(NamedTuple):
     """What a look at the schema found.
 
     `expected` and `actual` are there only where the two differ, which a run has to know to tell its own changes from theirs. `compared`

@@ -6,7 +6,7 @@ what a person tries by hand before a release; here it is done for every file, in
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
@@ -115,7 +115,7 @@ class TryOut:
                     # What it left is not what the next file expects: begin anew, and go on with the next all the same.
                     sandbox = stack.enter_context(_sandbox(self, server, stop, say))
                     for earlier in self.files[: index + 1]:
-                        sandbox.up(replace(earlier, verify=None))
+                        sandbox.up(earlier._replace(verify=None))
         return trials
 
     def _apply(self, sandbox: "_Sandbox", trial: Trial) -> bool:
@@ -208,7 +208,7 @@ class _Sandbox:
     execution: Execution = field(init=False)
 
     def __post_init__(self) -> None:
-        self.execution = replace(self.plan.execution, lock_retries=_NO_WAIT)
+        self.execution = self.plan.execution._replace(lock_retries=_NO_WAIT)
 
     def raise_if_over(self, error: DbmigrationError) -> None:
         """Raise the error when it is no fault of the file: somebody said stop, or the connection is gone."""
