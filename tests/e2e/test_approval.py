@@ -52,7 +52,7 @@ def test_an_approval_cannot_be_changed(studio: Studio) -> None:
     studio.put({"apiVersion": "dbmigration.dev/v1alpha1", "kind": "MigrationApproval", "metadata": {"name": "one"}, "spec": spec})
     patch = json.dumps({"spec": {"planHash": "b" * 64}})
     process = studio.cluster.start_kubectl("-n", studio.namespace, "patch", "migrationapproval", "one", "--type=merge", "-p", patch)
-    _, said = process.communicate(timeout=30)
+    said, _ = process.communicate(timeout=30)
     assert process.returncode != 0
     assert "an approval cannot be changed" in said
 
