@@ -83,6 +83,7 @@ class Reason(StrEnum):
     SQL_FAILED = "SqlFailed"
     VERIFY_FAILED = "VerifyFailed"
     SEED_FAILED = "SeedFailed"
+    RESTORE_FAILED = "RestoreFailed"
     OUTCOME_UNKNOWN = "OutcomeUnknown"
     INTERNAL_ERROR = "InternalError"
 

@@ -9,9 +9,9 @@ from pydantic import ValidationError
 
 from dbmigration.api.reasons import Reason
 from dbmigration.backup.clients import Client, choose_restore_client
-from dbmigration.backup.dump import child_environment, hash_file
+from dbmigration.backup.dump import hash_file, offline_environment
 from dbmigration.backup.record import Backup, read_record, record_path
-from dbmigration.backup.stream import first_words
+from dbmigration.backup.stream import StopRequest, first_words
 from dbmigration.errors import Permanent, Place
 
 
@@ -21,28 +21,34 @@ def check_backup(dump: Path, *, clients: Sequence[Client] | None = None) -> Back
     A truncated dump and a flipped bit fail here; `pg_restore --list` would accept both. Raises Permanent(BACKUP_FAILED) naming the file
     and what is wrong, Transient(CLIENT_VERSION_MISMATCH) when no pg_restore here can read the dump. Memory is flat.
     """
+    record = check_bytes(dump)
+    client = choose_restore_client(record.dump_version, clients)
+    read = subprocess.run(
+        [client.pg_restore, "--format=custom", "--file=/dev/null", dump],
+        env=offline_environment(),
+        capture_output=True,
+        check=False,
+    )
+    if read.returncode != 0:
+        raise _damaged(dump, f"cannot be read to its end, pg_restore says: {first_words(read.stderr, ())}")
+    return record
+
+
+def check_bytes(dump: Path, stop: StopRequest | None = None) -> Backup:
+    """Size and SHA-256 against the record beside the dump. Raises as `check_backup`, and Transient INTERRUPTED."""
     record = _read_record(dump)
     try:
         descriptor = os.open(dump, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as exc:
         raise _damaged(dump, f"cannot be read: {exc.strerror}") from exc
     try:
-        size, sha256 = hash_file(descriptor)
+        size, sha256 = hash_file(descriptor, stop)
     finally:
         os.close(descriptor)
     if size != record.bytes:
         raise _damaged(dump, f"has {size} bytes, its record says {record.bytes}: it was cut or is another file")
     if sha256 != record.sha256:
         raise _damaged(dump, f"has SHA-256 {sha256}, its record says {record.sha256}: its bytes changed after the backup")
-    client = choose_restore_client(record.dump_version, clients)
-    read = subprocess.run(
-        [client.pg_restore, "--format=custom", "--file=/dev/null", dump],
-        env={name: value for name, value in child_environment({}).items() if not name.startswith("PG")},
-        capture_output=True,
-        check=False,
-    )
-    if read.returncode != 0:
-        raise _damaged(dump, f"cannot be read to its end, pg_restore says: {first_words(read.stderr, ())}")
     return record
 
 

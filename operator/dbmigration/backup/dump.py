@@ -27,6 +27,7 @@ LOCK_WAIT_TIMEOUT: Final = "60s"
 """How long pg_dump waits for its ACCESS SHARE locks: somebody's DDL delays a backup, and past this fails it (another try follows)."""
 
 _LSN = "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text"
+_SAME_TEXT: Final = ("-c TimeZone=UTC", "-c bytea_output=hex")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _NAME_PART_LIMIT = 63
 
@@ -111,7 +112,14 @@ def read_lsn(conninfo: ConnInfo) -> str | None:
 def child_environment(libpq: Mapping[str, str]) -> dict[str, str]:
     """Ours without what a child must not read, libpq's variables (the password among them), and messages in English."""
     inherited = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
-    return inherited | {"LC_ALL": "C"} | dict(libpq)
+    # The same text of the same value whatever the server, the database and the role are set to: a restored row is compared with it.
+    options = " ".join(filter(None, (libpq.get("PGOPTIONS", inherited.get("PGOPTIONS", "")), *_SAME_TEXT)))
+    return inherited | {"LC_ALL": "C"} | dict(libpq) | {"PGOPTIONS": options}
+
+
+def offline_environment() -> dict[str, str]:
+    """For a child that reads a file and talks to nobody: no connection, no password."""
+    return {name: value for name, value in child_environment({}).items() if not name.startswith("PG")}
 
 
 def hash_file(descriptor: int, stop: StopRequest | None = None) -> tuple[int, str]:
@@ -137,8 +145,6 @@ def _write(
         write_all(partial.descriptor, piece)
         digest.update(piece)
 
-    # pg_restore reads a file and talks to nobody: it gets no connection and no password.
-    offline = {name: value for name, value in environment.items() if not name.startswith("PG")}
     try:
         size = stream_dump(
             Command(
@@ -146,7 +152,7 @@ def _write(
                 (str(client.pg_dump), "--format=custom", "--no-password", f"--lock-wait-timeout={LOCK_WAIT_TIMEOUT}"),
                 environment,
             ),
-            Command("pg_restore", (str(client.pg_restore), "--format=custom", "--file=/dev/null"), offline),
+            Command("pg_restore", (str(client.pg_restore), "--format=custom", "--file=/dev/null"), offline_environment()),
             sink=sink,
             on_progress=on_progress,
             stop=stop,

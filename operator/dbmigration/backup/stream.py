@@ -50,6 +50,16 @@ class Child:
         self._drain = threading.Thread(target=self._read_stderr, name=f"{name}-stderr", daemon=True)
         self._drain.start()
 
+    @property
+    def output(self) -> IO[bytes]:
+        """Its stdout, which must have been asked for as a pipe."""
+        return _of(self.process.stdout)
+
+    @property
+    def lines(self) -> Iterator[bytes]:
+        """Its stdout, line by line, each with its end. The iterator can be handed on: what it gave is gone."""
+        return iter(self.output)
+
     def failure(self, hide: Sequence[str]) -> str | None:
         """Why it failed, in its own first words with every string of `hide` replaced; None: exit status 0. Call when it has ended."""
         status = self.process.returncode
@@ -60,10 +70,11 @@ class Child:
         said = first_words(bytes(self._stderr), hide)
         return f"{self.name} {ended}: {said}" if said else f"{self.name} {ended}"
 
-    def wait(self, stop: StopRequest) -> None:
-        """Until it has ended. Raises Transient(INTERRUPTED)."""
+    def wait(self, stop: StopRequest, tick: Callable[[], None] = lambda: None) -> None:
+        """Until it has ended. `tick` is called every 100 ms. Raises Transient(INTERRUPTED)."""
         while True:
             raise_if_stopped(stop)
+            tick()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(_STOP_POLL_MS / 1000)
                 return
@@ -90,12 +101,13 @@ class Child:
 
 
 @contextlib.contextmanager
-def running(command: Command, *, stdin: int = subprocess.DEVNULL, stdout: int = subprocess.DEVNULL) -> Iterator[Child]:
+def running(command: Command, *, stdin: int | IO[bytes] = subprocess.DEVNULL, stdout: int = subprocess.DEVNULL) -> Iterator[Child]:
     """The child, ended and reaped when the block ends, whatever ended it. Raises Transient(BACKUP_FAILED) when it cannot be started."""
     try:
         process = subprocess.Popen(
             command.argv,
             env=command.environment,
+            bufsize=CHUNK_BYTES,
             stdin=stdin,
             stdout=stdout,
             stderr=subprocess.PIPE,
@@ -146,7 +158,7 @@ def stream_dump(
 
 def raise_if_stopped(stop: StopRequest) -> None:
     if stop.is_set():
-        raise Transient(Reason.INTERRUPTED, "Stopped during the backup: nothing was applied and no backup was left.")
+        raise Transient(Reason.INTERRUPTED, "Stopped before it was done: nothing of it is left, and nothing was applied.")
 
 
 def first_words(stderr: bytes, hide: Sequence[str]) -> str:

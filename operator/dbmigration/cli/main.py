@@ -29,6 +29,7 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "drift": "drift.drift",
         "lint": "lint.lint",
         "backup": "write.backup",
+        "restore": "restore.restore",
         "rollback": "write.rollback",
         "baseline": "adopt.baseline",
         "import-history": "adopt.import_history",
