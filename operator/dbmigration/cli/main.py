@@ -30,6 +30,7 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "lint": "lint.lint",
         "backup": "write.backup",
         "restore": "restore.restore",
+        "swap": "restore.swap",
         "rollback": "write.rollback",
         "baseline": "adopt.baseline",
         "import-history": "adopt.import_history",

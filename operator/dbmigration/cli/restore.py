@@ -11,10 +11,14 @@ from dbmigration.cli.exits import Exit, exit_of
 
 if TYPE_CHECKING:
     from dbmigration.backup.restore import Restored
+    from dbmigration.postgres.swap import SwapPlan
 
 Dump = Annotated[Path, words.Argument(metavar="FILE", help="The backup: a .dump with its .json beside it.")]
 Into = Annotated[str, words.Option("--into", metavar="NAME", help="The new database. A restore never writes into one that is there.")]
 Jobs = Annotated[int, words.Option("--jobs", "-j", metavar="N", help="Connections that pg_restore works with at once.")]
+Copy = Annotated[str, words.Argument(metavar="RESTORED", help="The database that shall have the name of the connected one.")]
+Maintenance = Annotated[str, words.Option("--maintenance-db", metavar="NAME", help="A third database, from which both are renamed.")]
+Yes = Annotated[bool, words.Option("--yes", "-y", help="Do not ask. Required where nobody can answer (in a pipe).")]
 
 
 def restore(dump: Dump, into: Into, dsn: o.Dsn = None, jobs: Jobs = 1, as_json: o.Json = False) -> int:
@@ -50,6 +54,36 @@ def restore(dump: Dump, into: Into, dsn: o.Dsn = None, jobs: Jobs = 1, as_json: 
         say(f"constraint {name} is NOT VALID, as it was when the backup was taken")
     taken = done.backup.started_at
     say(f"Database {into} holds {done.rows:,} rows and {done.objects:,} objects as of {taken:%Y-%m-%d %H:%M:%S} UTC.")
+    return Exit.OK
+
+
+def swap(restored: Copy, dsn: o.Dsn = None, maintenance: Maintenance = "postgres", yes: Yes = False, wait: o.Wait = o.WAIT) -> int:
+    """Put a restored database in the place of the connected one; the old one stays under another name.
+
+    Both renames are one transaction. Sessions in both are ended; owner, grants, settings and claim go with the name.
+    """
+    from dbmigration.cli.write import agrees
+    from dbmigration.postgres.swap import swap as swap_databases
+
+    if not yes and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise words.BadParameter("nobody can be asked here: give --yes", param_hint="--yes")
+
+    def say(line: str) -> None:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+    def confirm(plan: "SwapPlan") -> bool:
+        ended = ", ".join(f"{count} of {who}" for who, count in plan.sessions.items()) or "none"
+        say(f"{plan.name} becomes {plan.kept_as} and keeps all it holds; {plan.restored} becomes {plan.name}. Sessions to end: {ended}.")
+        return yes or agrees("Go on? [y/N] ")
+
+    asked = o.asked(dsn, o.DIRECTORY, None, None, as_json=False, show_values=False)
+    wait_s = o.read_duration_ms(wait, "--wait") / 1000
+    done = swap_databases(asked.conninfo, restored, maintenance=maintenance, wait_s=wait_s, say=say, confirm=confirm)
+    if done is None:
+        say("Nothing was changed.")
+        return Exit.FAILED
+    say(f"Database {done.name} is what {done.restored} was. The old one is {done.kept_as}: `dbmigration swap {done.kept_as}` puts it back.")
     return Exit.OK
 
 

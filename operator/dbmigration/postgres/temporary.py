@@ -105,8 +105,13 @@ def _settings(session: Session) -> list[str]:
         JOIN pg_catalog.pg_database AS d ON d.oid = s.setdatabase
         WHERE d.datname = pg_catalog.current_database() AND s.setrole = 0"""
     )
-    named = ((setting, value) for setting, _, value in (row[0].partition("=") for row in rows))
-    return [f"{setting} TO {value if setting in _LISTS else literal(value)}" for setting, value in named]
+    return [setting_words(row[0]) for row in rows]
+
+
+def setting_words(stored: str) -> str:
+    """What follows SET, of a setting as pg_db_role_setting has it ("name=value")."""
+    setting, _, value = stored.partition("=")
+    return f"{setting} TO {value if setting in _LISTS else literal(value)}"
 
 
 def _create(made: Temporary, definition: Definition, say: Callable[[str], None], denied: str) -> None:
