@@ -1,5 +1,7 @@
 """SQL that fails: what is in stays in, what failed is undone, and nothing is tried again until a person did something."""
 
+import shlex
+
 from dbmigration.api.conditions import ConditionType
 from dbmigration.api.reasons import Reason
 from dbmigration.api.states import State
@@ -32,6 +34,12 @@ def test_bad_sql_in_second_of_three_stalls_and_mending_the_file_recovers(studio:
     assert studio.database.tables() == ["first"]
     assert studio.database.history() == ["001_first.sql"]
     assert ("Warning", "SqlFailed") in [(kind, reason) for kind, reason, _ in studio.events()]
+    mend, read, page = seen.status.next_steps
+    assert mend.startswith("mend 002_second.sql:4 ")
+    assert page == "read docs/reasons.md#sqlfailed"
+    command = shlex.split(read.split("`")[1])
+    assert "002_second.sql:4" in studio.kubectl(*command[1:])
+    assert mend in studio.kubectl("describe", "dbm", NAME)
 
     settle(studio)
     assert studio.look().resource_version == seen.resource_version
@@ -40,6 +48,7 @@ def test_bad_sql_in_second_of_three_stalls_and_mending_the_file_recovers(studio:
     studio.put_files({**FILES, "002_second.sql": BAD.replace("absent", "second").replace("'a secret'", "1")})
     mended = studio.wait_ready(version="003")
     assert not mended.stalled
+    assert mended.status.next_steps == ()
     assert studio.database.history() == list(FILES)
     assert studio.database.rows("SELECT id FROM second") == ["1"]
     assert len(studio.jobs()) == 2

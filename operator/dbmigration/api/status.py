@@ -4,7 +4,7 @@ Applied state is rebuilt from the database by every run; control state (attempts
 """
 
 from datetime import datetime
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import ConfigDict, Field
 
@@ -19,6 +19,9 @@ MIGRATIONS_KEPT = 50
 RUNS_KEPT = 10
 PLAN_NAMES_KEPT = 20
 DIFFERENCES_KEPT = 10
+NEXT_STEPS_KEPT = 3
+NEXT_STEP_LIMIT = 512
+"""Most bytes of one step."""
 
 
 class StatusModel(Reported):
@@ -187,6 +190,8 @@ class Status(StatusModel):
         default=(), max_length=16, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
     )
     """Ready always; Reconciling or Stalled while True; BackedUp, Verified and SchemaInSync once something was found out."""
+    next_steps: tuple[Annotated[str, Field(max_length=NEXT_STEP_LIMIT)], ...] = Field(default=(), max_length=NEXT_STEPS_KEPT)
+    """What a person can do about it, with commands as they are typed. Empty while nothing has to be done."""
     version: str | None = Field(default=None, max_length=32)
     """Number of the newest applied file."""
     applied: int | None = None

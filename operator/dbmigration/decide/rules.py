@@ -14,6 +14,7 @@ from dbmigration.api.report import Outcome
 from dbmigration.api.spec import Spec
 from dbmigration.api.status import ProgressStatus, RunStatus, Status, WindowStatus
 from dbmigration.decide import keys
+from dbmigration.decide.advice import next_steps
 from dbmigration.decide.announce import announcements
 from dbmigration.decide.approval import approval_verdict, awaits_approval, spent_by, taken
 from dbmigration.decide.decision import Decision
@@ -47,7 +48,8 @@ def decide(observed: Observed, now: datetime) -> Decision:
     for rule in RULES:
         decision = rule(observed, now)
         if decision is not None:
-            return decision
+            steps = next_steps(observed, decision.status)
+            return replace(decision, status=decision.status.model_copy(update={"next_steps": steps}).fit())
     raise AssertionError("the last rule always decides")
 
 

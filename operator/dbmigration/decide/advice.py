@@ -1,0 +1,122 @@
+"""What a person can do next about a resource that is not Ready: at most three steps, with commands as they are typed."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from dbmigration.api.conditions import ConditionType, clip, find
+from dbmigration.api.reasons import Reason
+from dbmigration.api.status import NEXT_STEP_LIMIT, Status
+from dbmigration.decide.observed import Observed
+
+PAGE: Final = "docs/reasons.md"
+
+_RETRY: Final = '`kubectl annotate -n {namespace} dbm {name} dbmigration.dev/retry="$(date +%s)" --overwrite`'
+_LOGS: Final = "`kubectl logs -n {namespace} job/{job}`"
+_EVENTS: Final = "`kubectl describe pod -n {namespace} -l job-name={job}`"
+_APPROVE: Final = "see the plan and approve it: `kubectl dbmigration approve {name} --namespace {namespace}`"
+_EDIT: Final = "`kubectl edit -n {namespace} dbm {name}`"
+_SPEC: Final = "`kubectl get dbm -n {namespace} {name} -o jsonpath='{{.spec}}'`"
+_FILES: Final = "`kubectl get configmap -n {namespace} {maps}`"
+_SECRET: Final = "`kubectl describe secret -n {namespace} {secret}`"  # noqa: S105 - a command
+_AT_ONCE: Final = f"it is tried again by itself; at once: {_RETRY}"
+_WHEN_MENDED: Final = f"when that is mended: {_RETRY}"
+_READ: Final = f"read what the run said: {_LOGS}"
+_BACK_AND_NEW: Final = "put the old text of {where} back, and write the change as a new file"
+
+_STEPS: Final[Mapping[Reason, tuple[str, ...]]] = MappingProxyType(
+    {
+        Reason.SUSPENDED: ('let it run: `kubectl patch -n {namespace} dbm {name} --type=merge -p \'{{"spec":{{"suspend":false}}}}\'`',),
+        Reason.APPROVAL_PENDING: (
+            _APPROVE,
+            "see what the files do: `kubectl get dbm -n {namespace} {name} -o jsonpath='{{.status.plan}}'`",
+        ),
+        Reason.APPROVAL_STALE: (f"the plan changed since: {_APPROVE}",),
+        Reason.WINDOW_CLOSED: (f"wait for the opening; to go now, take spec.window out or widen it: {_EDIT}",),
+        Reason.SOURCE_MISSING: (f"make the ConfigMap, or correct spec.source: {_FILES}",),
+        Reason.SOURCE_CHANGING: ("wait until the ConfigMaps stand still; each run takes one state of them",),
+        Reason.SECRET_MISSING: (f"make the Secret, or correct spec.database.secretRef: {_SECRET}", _AT_ONCE),
+        Reason.SECRET_INVALID: (f"compare the Secret's keys with those that the message asks for: {_SECRET}", _AT_ONCE),
+        Reason.AUTHENTICATION_FAILED: (f"correct user and password in the Secret: {_SECRET}", _AT_ONCE),
+        Reason.PERMISSION_DENIED: ("give the role the right that the message names, or another role to the Secret", _AT_ONCE),
+        Reason.DATABASE_UNAVAILABLE: (f"make sure that the server runs and can be reached from the pod: {_LOGS}", _AT_ONCE),
+        Reason.DATABASE_READ_ONLY: (f"give the primary's address in the Secret: {_SECRET}", _AT_ONCE),
+        Reason.POOLER_DETECTED: (f"give the server's own address in the Secret, not the pooler's: {_SECRET}", _AT_ONCE),
+        Reason.LOCK_HELD: ("wait for the run that the message names to end; it is tried again by itself",),
+        Reason.LOCK_TIMEOUT: ("end the session that the message names, or wait for its end (docs/locks.md)", _AT_ONCE),
+        Reason.BACKUP_FAILED: (f"mend what the message names; nothing was migrated: {_LOGS}", _AT_ONCE),
+        Reason.BACKUP_SPACE_LOW: (
+            "make room: delete old backups, or enlarge the volume: `kubectl get pvc -n {namespace} {claim}`",
+            _AT_ONCE,
+        ),
+        Reason.CLIENT_VERSION_MISMATCH: ("use an image that has pg_dump of the server's major version",),
+        Reason.POD_NOT_STARTED: (f"see what holds the pod up: {_EVENTS}",),
+        Reason.IMAGE_PULL_FAILED: (f"correct the image, or spec.job.imagePullSecrets: {_EVENTS}",),
+        Reason.UNSCHEDULABLE: (f"make room on a node, or change spec.job.nodeSelector, tolerations or resources: {_EVENTS}",),
+        Reason.ADMISSION_DENIED: ("change what the message names, or have the quota or policy changed", _AT_ONCE),
+        Reason.JOB_CONFLICT: ("remove the Job that stands in the way: `kubectl delete job -n {namespace} {job}`",),
+        Reason.RUNNER_LOST: (_READ, _AT_ONCE),
+        Reason.DEADLINE_EXCEEDED: (f"raise spec.job.activeDeadlineSeconds, or leave it out: {_EDIT}", _READ),
+        Reason.RETRY_LIMIT_REACHED: (_READ, _WHEN_MENDED),
+        Reason.SPEC_INVALID: ("correct the field that the message names: `kubectl edit -n {namespace} dbm {name}`",),
+        Reason.SOURCE_INVALID: ("mend {where} and apply the files again; `dbmigration lint` finds it before",),
+        Reason.DUPLICATE_NUMBER: ("give the newer of the two files another number",),
+        Reason.META_COMMAND: ("write SQL in {where} in the place of the psql command",),
+        Reason.DEPENDENCY_MISSING: ("add the file that {where} depends on, or mend its header",),
+        Reason.UNKNOWN_ENVIRONMENT: (f"correct spec.environment or the header of {{where}}: {_SPEC}",),
+        Reason.CHECKSUM_MISMATCH: (_BACK_AND_NEW,),
+        Reason.PARTIAL_FILE_EDITED: ("put the old text back of the part of {where} that is done; what comes after it may change",),
+        Reason.OUT_OF_ORDER: ("give {where} a higher number, or set spec.execution.outOfOrder: true",),
+        Reason.MISSING_FILES: (f"bring the files back that the message names: {_FILES}",),
+        Reason.TARGET_UNKNOWN: ("correct spec.target: `kubectl edit -n {namespace} dbm {name}`",),
+        Reason.TARGET_BELOW_APPLIED: ("raise spec.target; to go down, use spec.rollback (docs/rollback.md)",),
+        Reason.ROLLED_BACK: ("change the text of {where} or remove it", f"to apply it again as it is: {_RETRY}"),
+        Reason.ROLLBACK_MISSING: ("write the rollback script that the message names, or go forward with a new migration",),
+        Reason.PLAN_CHANGED: ("read the new plan in the message; if you agree, write its hash to spec.rollback.planHash",),
+        Reason.HISTORY_MOVED: ("name the table of the message in spec.history: `kubectl edit -n {namespace} dbm {name}`",),
+        Reason.HISTORY_FOREIGN: ("name another table in spec.history; to take another tool's history over: docs/adopt.md",),
+        Reason.DATABASE_CLAIMED: (
+            f"correct spec.database, if it names the wrong one: {_SPEC}",
+            "or take the database over from the owner that the message names: spec.database.takeOver",
+        ),
+        Reason.SCHEMA_DRIFTED: ("undo the change that the message names, or accept it: `dbmigration drift --accept`", _WHEN_MENDED),
+        Reason.LINT_FAILED: ("change {where} as the rule's page says, or write above it why it is safe (docs/lint.md)", _READ),
+        Reason.SQL_FAILED: ("mend {where} and apply the files again: new text starts a new run", _READ),
+        Reason.VERIFY_FAILED: ("mend {where}, or the migration that it verifies, and apply the files again", _READ),
+        Reason.SEED_FAILED: ("mend {where} and apply the files again; the migrations are applied", _READ),
+        Reason.OUTCOME_UNKNOWN: (
+            "look in the database whether the statement at {where} took effect; the message says how to record it",
+            _READ,
+        ),
+        Reason.INTERNAL_ERROR: (f"report it with the run's log: {_LOGS}", f"try again: {_RETRY}"),
+    }
+)
+"""Only reasons that can make a resource not Ready and leave a person anything to do. The last step, the reason's page, is added to each."""
+
+
+def next_steps(observed: Observed, status: Status) -> tuple[str, ...]:
+    """About `status`, which is to be stored. None while it is Ready, or on its way with nothing wrong."""
+    ready = find(status.conditions, ConditionType.READY)
+    if ready is None or ready.status == "True" or ready.reason not in _STEPS:
+        return ()
+    reason = Reason(ready.reason)
+    words = _words(observed, status)
+    steps = [clip(step.format_map(words), NEXT_STEP_LIMIT) for step in _STEPS[reason]]
+    return (*steps, f"read {PAGE}#{reason.lower()}")
+
+
+def _words(observed: Observed, status: Status) -> dict[str, str]:
+    run, spec = status.run, observed.spec
+    where = "the file that the message names"
+    if run is not None and run.file:
+        where = run.file if run.line is None else f"{run.file}:{run.line}"
+    destination = spec.backup.destination if spec else None
+    return {
+        "namespace": observed.namespace,
+        "name": observed.name,
+        "job": run.job_name if run else "NAME",
+        "where": where,
+        "secret": spec.database.secret_ref.name if spec else "NAME",
+        "maps": " ".join(each.name for each in spec.source.config_maps) if spec else "NAME",
+        "claim": destination.persistent_volume_claim.claim_name if destination else "NAME",
+    }
