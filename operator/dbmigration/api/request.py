@@ -52,11 +52,13 @@ class ExecutionRequest(Model):
 
 class BackupRequest(Model):
     """`required` False: the resource says policy Skip. `prefix` is the folder below the volume's root, `uri_base` the volume's name
-    in the record's URI, like "pvc://claim"."""
+    in the record's URI, like "pvc://claim". `keep_last` and `keep_days`: which older backups of the folder stay; neither: all."""
 
     required: bool
     prefix: str = ""
     uri_base: str | None = None
+    keep_last: int | None = None
+    keep_days: int | None = None
 
 
 class RollbackRequest(Model):

@@ -73,6 +73,9 @@ class Execution(SpecModel):
     """Allow a file with a lower number than one that is already applied."""
 
 
+_KEEPS_SOMETHING = "backup.retention needs keepLast, keepDays or both; to keep every backup leave retention out"
+
+
 class PersistentVolumeClaimRef(SpecModel):
     """A PersistentVolumeClaim of the resource's own namespace."""
 
@@ -85,6 +88,26 @@ class BackupDestination(SpecModel):
 
     persistent_volume_claim: PersistentVolumeClaimRef
     """A volume."""
+
+
+class Retention(SpecModel):
+    """Which backups of this resource stay once there is a newer one: what either field keeps.
+
+    Only verified ones count, and the newest always stays.
+    """
+
+    model_config = ConfigDict(json_schema_extra=rules(rule("has(self.keepLast) || has(self.keepDays)", _KEEPS_SOMETHING)))
+
+    keep_last: int | None = Field(default=None, ge=1, le=10_000)
+    """The newest so many."""
+    keep_days: int | None = Field(default=None, ge=1, le=36_500)
+    """Those younger than so many days."""
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.keep_last is None and self.keep_days is None:
+            raise ValueError(_KEEPS_SOMETHING)
+        return self
 
 
 class BackupPolicy(StrEnum):
@@ -115,6 +138,8 @@ class Backup(SpecModel):
     """Required: no migration without a verified backup. Skip: none is taken, and the resource says so."""
     destination: BackupDestination | None = None
     """Where dumps go. Needed by policy Required."""
+    retention: Retention | None = None
+    """Which older backups stay. Without it, all do."""
 
     @model_validator(mode="after")
     def _destination_fits_policy(self) -> Self:

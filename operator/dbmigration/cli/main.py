@@ -29,6 +29,7 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "drift": "drift.drift",
         "lint": "lint.lint",
         "backup": "write.backup",
+        "backups": "backups.backups",
         "restore": "restore.restore",
         "swap": "restore.swap",
         "rollback": "write.rollback",

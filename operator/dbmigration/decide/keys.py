@@ -8,6 +8,7 @@ from dbmigration.api.spec import Spec
 from dbmigration.decide.observed import Observed, Runner
 
 _RUN_FIELDS = {"database", "environment", "target", "rollback", "history", "execution", "backup", "baseline"}
+_NO_RESULT = {"backup": {"retention"}}
 _NAME_PART = 40
 _HASH = 16
 
@@ -21,7 +22,8 @@ def _digest(*parts: Any) -> str:
 
 def run_key(spec: Spec, source_digest: str, retry: str | None) -> str:
     """Hash of what decides a run's result: the files' bytes rather than their ConfigMaps' names, the spec without scheduling knobs."""
-    return _digest(spec.model_dump(mode="json", include=_RUN_FIELDS, exclude_defaults=True), source_digest, retry)
+    fields = spec.model_dump(mode="json", include=_RUN_FIELDS, exclude=_NO_RESULT, exclude_defaults=True)
+    return _digest(fields, source_digest, retry)
 
 
 def spec_hash(spec: Spec) -> str:

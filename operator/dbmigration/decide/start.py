@@ -74,7 +74,14 @@ def _backup(observed: Observed, spec: Spec) -> BackupRequest:
     destination = spec.backup.destination
     if spec.backup.policy is not BackupPolicy.REQUIRED or destination is None:
         return BackupRequest(required=False)
-    return BackupRequest(required=True, prefix=observed.name, uri_base=f"pvc://{destination.persistent_volume_claim.claim_name}")
+    retention = spec.backup.retention
+    return BackupRequest(
+        required=True,
+        prefix=observed.name,
+        uri_base=f"pvc://{destination.persistent_volume_claim.claim_name}",
+        keep_last=retention.keep_last if retention else None,
+        keep_days=retention.keep_days if retention else None,
+    )
 
 
 def _attempt(observed: Observed, key: str) -> int:

@@ -31,6 +31,26 @@ def check_space(session: Session, target: BackupTarget, result: RunResult, say: 
         _warn((f"WARNING: {warning}",), result, say)
 
 
+def remove_outdated(target: BackupTarget, result: RunResult, say: Callable[[str], None]) -> None:
+    """After a new verified backup. It is said what was removed; that it could not be is a warning, for the backup is there."""
+    if target.keep_last is None and target.keep_days is None:
+        return
+    from datetime import UTC, datetime
+
+    from dbmigration.backup.dump import folder_of
+    from dbmigration.backup.retention import Retention, find_backups, outdated, remove
+
+    try:
+        found = find_backups(target.directory / folder_of(target.prefix))
+        gone = outdated(found, Retention(target.keep_last, target.keep_days), datetime.now(UTC))
+        remove(gone)
+    except OSError as error:
+        _warn((f"WARNING: outdated backups could not be removed: {error.strerror}",), result, say)
+        return
+    for each in gone:
+        say(f"removed outdated backup {each.dump.name}")
+
+
 def _warn(found: tuple[str, ...], result: RunResult, say: Callable[[str], None]) -> None:
     result.warnings += found
     for line in found:

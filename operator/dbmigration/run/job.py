@@ -139,7 +139,7 @@ def _options(request: api.RunRequest) -> RunOptions:
             lock_retries=execution.lock_retries,
         ),
         out_of_order=execution.out_of_order,
-        backup=BackupTarget(Path(api.BACKUP_DIR), request.backup.prefix, request.backup.uri_base) if request.backup.required else None,
+        backup=_backup_target(request.backup),
         expected_digest=request.source_digest,
         reapply_rolled_back=request.reapply_rolled_back,
         lock_wait=LOCK_WAIT,
@@ -154,6 +154,12 @@ def _options(request: api.RunRequest) -> RunOptions:
         closes_at=request.window_closes_at,
         approved=request.approved if request.needs_approval else None,
     )
+
+
+def _backup_target(request: api.BackupRequest) -> BackupTarget | None:
+    if not request.required:
+        return None
+    return BackupTarget(Path(api.BACKUP_DIR), request.prefix, request.uri_base, request.keep_last, request.keep_days)
 
 
 def _drift_policy(request: api.RunRequest) -> DriftPolicy | None:

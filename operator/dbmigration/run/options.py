@@ -18,12 +18,15 @@ if TYPE_CHECKING:
 class BackupTarget:
     """Where a dump goes: `directory` is the volume's root, `prefix` a folder below it (made when missing).
 
-    `uri_base` is how the root is called outside of this machine, like "pvc://claim"; None: as a file.
+    `uri_base` is how the root is called outside of this machine, like "pvc://claim"; None: as a file. `keep_last` and `keep_days`: which of
+    the folder's backups stay once there is a newer one, if either is given (see `backup.retention`).
     """
 
     directory: Path
     prefix: str = ""
     uri_base: str | None = None
+    keep_last: int | None = None
+    keep_days: int | None = None
 
 
 class DriftPolicy(StrEnum):

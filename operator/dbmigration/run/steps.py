@@ -123,7 +123,7 @@ class Steps:
             self.say(Step.BACKUP, "no backup: none was asked for", finished=True)
             return
         from dbmigration.backup.dump import take_backup
-        from dbmigration.run.before import check_space
+        from dbmigration.run.before import check_space, remove_outdated
 
         result.backup_reason = Reason.BACKUP_FAILED
         check_space(session, target, result, self.say_check)
@@ -140,6 +140,7 @@ class Steps:
         )
         result.backup_reason = Reason.BACKUP_VERIFIED
         self.say(Step.BACKUP, f"backed up and read to the end: {result.backup.uri}", done=result.backup.bytes, finished=True)
+        remove_outdated(target, result, self.say_check)
 
     def check_window(self, done: int = 0, total: int | None = None) -> None:
         """Raises Transient WINDOW_CLOSED from the end of the window on."""
