@@ -21,7 +21,7 @@ FIRST: Final = {
 }
 LOSES: Final = {"002_tidy.sql": "DELETE FROM orders WHERE id > 10;\nALTER TABLE orders DROP COLUMN what;"}
 MENDED: Final = {"002_tidy.sql": "ALTER TABLE orders ADD COLUMN note text;"}
-NO_LINT: Final[dict[str, Any]] = {"failOn": "Never"}
+NO_LINT: Final[dict[str, Any]] = {"failOn": "never"}
 
 
 def run_job(studio: Studio, name: str, *args: str) -> str:

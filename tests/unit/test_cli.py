@@ -90,10 +90,10 @@ def test_production_goes_on_only_with_a_backup_or_an_explicit_no() -> None:
     with pytest.raises(BadParameter):
         read_backup("production", None, no_backup=False)
     assert read_backup("production", None, no_backup=True) is None
-    assert read_backup("production", Path("b"), no_backup=False) == BackupTarget(Path("b"))
+    assert read_backup("production", "b", no_backup=False) == BackupTarget(Path("b"))
     assert read_backup("staging", None, no_backup=False) is None
     with pytest.raises(BadParameter):
-        read_backup("staging", Path("b"), no_backup=True)
+        read_backup("staging", "b", no_backup=True)
 
 
 def test_what_was_asked_never_shows_the_connection_string() -> None:

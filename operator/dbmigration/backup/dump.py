@@ -64,7 +64,9 @@ def take_backup(
         with open_partial(final) as partial:
             environment = child_environment(conninfo.libpq_environment())
             snapshot_lsn = read_lsn(conninfo)
-            size, sha256 = _write(client, environment, partial, on_progress=on_progress, stop=stop)
+            size, sha256 = dump_into(
+                lambda piece: write_all(partial.descriptor, piece), client, environment, on_progress=on_progress, stop=stop
+            )
             os.fsync(partial.descriptor)
             _check_stored(partial, size=size, sha256=sha256, stop=stop)
             backup = Backup(
@@ -136,13 +138,22 @@ def hash_file(descriptor: int, stop: StopRequest | None = None) -> tuple[int, st
     return size, digest.hexdigest()
 
 
-def _write(
-    client: Client, environment: Mapping[str, str], partial: Partial, *, on_progress: Callable[[int], None], stop: StopRequest
+def dump_into(
+    write: Callable[[memoryview], None],
+    client: Client,
+    environment: Mapping[str, str],
+    *,
+    on_progress: Callable[[int], None],
+    stop: StopRequest,
 ) -> tuple[int, str]:
+    """pg_dump's output to `write`, and through pg_restore at once. Returns its size in bytes and its SHA-256.
+
+    Raises as `stream.stream_dump`; a lock that was not given has its own words.
+    """
     digest = hashlib.sha256()
 
     def sink(piece: memoryview) -> None:
-        write_all(partial.descriptor, piece)
+        write(piece)
         digest.update(piece)
 
     try:

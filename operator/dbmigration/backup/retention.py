@@ -53,9 +53,12 @@ def find_backups(folder: Path) -> list[Stored]:
             continue
         dump = path.with_suffix(DUMP_SUFFIX)
         found.append(Stored(dump, record, dump.stat().st_size if dump.is_file() else None))
-    found.sort(key=lambda each: each.record.completed_at, reverse=True)
-    found.sort(key=_group)
-    return found
+    return in_order(found)
+
+
+def in_order(found: Iterable[Stored]) -> list[Stored]:
+    """By folder and database, newest first."""
+    return sorted(sorted(found, key=lambda each: each.record.completed_at, reverse=True), key=_group)
 
 
 def outdated(found: Iterable[Stored], retention: Retention, now: datetime) -> list[Stored]:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +13,7 @@ from dbmigration.run.options import DriftPolicy, LintPolicy
 from dbmigration.run.options import OnFailure as OnFailurePolicy
 
 if TYPE_CHECKING:
+    from dbmigration.backup.s3 import Bucket
     from dbmigration.postgres.conninfo import ConnInfo
     from dbmigration.run.options import BackupTarget
 
@@ -53,8 +54,13 @@ Target = Annotated[
 OutOfOrder = Annotated[bool, words.Option("--out-of-order", help="Allow a file whose number is below the applied version.")]
 Reapply = Annotated[bool, words.Option("--reapply", help="Take files that were rolled back by a person as pending again.")]
 BackupDir = Annotated[
-    Path | None,
-    words.Option("--backup-dir", metavar="DIR", help="Back up into this folder first, if anything is to be done.", show_default=False),
+    str | None,
+    words.Option(
+        "--backup-dir",
+        metavar="DIR",
+        help="Back up into this folder, or s3://BUCKET/PREFIX, first, if anything is to be done.",
+        show_default=False,
+    ),
 ]
 NoBackup = Annotated[bool, words.Option("--no-backup", help="Go on without a backup. In production this or --backup-dir is required.")]
 LockTimeout = Annotated[
@@ -174,7 +180,7 @@ def read_scratch(dsn: str | None, private: bool) -> "ConnInfo | None":
     return ConnInfo.from_dsn(dsn)
 
 
-def read_backup(environment: str | None, directory: Path | None, no_backup: bool) -> "BackupTarget | None":
+def read_backup(environment: str | None, directory: str | None, no_backup: bool) -> "BackupTarget | None":
     """Where to back up to; None: a person said not to, or it is no production. Raises words.BadParameter."""
     if directory is not None and no_backup:
         raise words.BadParameter("--backup-dir and --no-backup exclude each other", param_hint="--no-backup")
@@ -187,4 +193,19 @@ def read_backup(environment: str | None, directory: Path | None, no_backup: bool
         return None
     from dbmigration.run.options import BackupTarget
 
-    return BackupTarget(directory)
+    if "://" in directory:
+        return BackupTarget(Path(), bucket=read_bucket(directory, "--backup-dir"))
+    return BackupTarget(Path(directory))
+
+
+def read_bucket(uri: str, option: str) -> "Bucket":
+    """s3://BUCKET/PREFIX; endpoint, region and keys are in the variables that AWS's tools read. Raises words.BadParameter."""
+    from dbmigration.backup.s3 import Bucket, read_secrets
+
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    try:
+        bucket = Bucket.from_uri(uri)
+    except ValueError as error:
+        raise words.BadParameter(str(error), param_hint=option) from None
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    return replace(bucket, endpoint=endpoint, region=region, secrets=read_secrets(os.environ))

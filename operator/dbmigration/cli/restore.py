@@ -2,6 +2,8 @@
 
 import json
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,8 +14,9 @@ from dbmigration.cli.exits import Exit, exit_of
 if TYPE_CHECKING:
     from dbmigration.backup.restore import Restored
     from dbmigration.postgres.swap import SwapPlan
+    from dbmigration.run.stop import StopRequest
 
-Dump = Annotated[Path, words.Argument(metavar="FILE", help="The backup: a .dump with its .json beside it.")]
+Dump = Annotated[str, words.Argument(metavar="FILE", help="The backup: a .dump with its .json beside it, here or at s3://BUCKET/KEY.")]
 Into = Annotated[str, words.Option("--into", metavar="NAME", help="The new database. A restore never writes into one that is there.")]
 Jobs = Annotated[int, words.Option("--jobs", "-j", metavar="N", help="Connections that pg_restore works with at once.")]
 Copy = Annotated[str, words.Argument(metavar="RESTORED", help="The database that shall have the name of the connected one.")]
@@ -43,7 +46,8 @@ def restore(dump: Dump, into: Into, dsn: o.Dsn = None, jobs: Jobs = 1, as_json: 
     interrupt = Interrupt()
     with interrupt.handled() as stop:
         try:
-            done = restore_backup(asked.conninfo, dump, into, stop=stop, say=say, jobs=jobs)
+            with local_copy(dump, stop, say) as path:
+                done = restore_backup(asked.conninfo, path, into, stop=stop, say=say, jobs=jobs)
         except DbmigrationError as error:
             print_failure(error)
             return exit_of(error, interrupt.number)
@@ -55,6 +59,23 @@ def restore(dump: Dump, into: Into, dsn: o.Dsn = None, jobs: Jobs = 1, as_json: 
     taken = done.backup.started_at
     say(f"Database {into} holds {done.rows:,} rows and {done.objects:,} objects as of {taken:%Y-%m-%d %H:%M:%S} UTC.")
     return Exit.OK
+
+
+@contextmanager
+def local_copy(dump: str, stop: "StopRequest", say: Callable[[str], None]) -> Iterator[Path]:
+    """The dump as a file: itself, or what was fetched of it into the folder for temporary files, and is gone at the end."""
+    if "://" not in dump:
+        yield Path(dump)
+        return
+    from tempfile import TemporaryDirectory
+
+    from dbmigration.backup.to_s3 import fetch
+
+    bucket = o.read_bucket(dump, "FILE")
+    with TemporaryDirectory(prefix="dbmigration-") as folder:
+        path = fetch(dump, bucket, Path(folder), stop)
+        say(f"fetched {dump}: {path.stat().st_size / 1e6:,.1f} MB")
+        yield path
 
 
 def swap(restored: Copy, dsn: o.Dsn = None, maintenance: Maintenance = "postgres", yes: Yes = False, wait: o.Wait = o.WAIT) -> int:

@@ -2,7 +2,6 @@
 
 import signal
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from dbmigration.cli import options as o
@@ -27,7 +26,7 @@ PlanHash = Annotated[
 ]
 Yes = Annotated[bool, words.Option("--yes", "-y", help="Do not ask. Required where nobody can answer (in a pipe).")]
 Check = Annotated[
-    Path | None,
+    str | None,
     words.Option("--check", metavar="FILE", help="Take no backup; prove that this one is still whole.", show_default=False),
 ]
 
@@ -220,10 +219,13 @@ def _chosen_by(number: str | None, to: str | None, last: bool) -> "Choose":
     return down_to(to) if to is not None else last_run()
 
 
-def _check(dump: Path, as_json: bool) -> int:
+def _check(dump: str, as_json: bool) -> int:
     from dbmigration.backup.check import check_backup
+    from dbmigration.cli.restore import local_copy
+    from dbmigration.run.stop import StopRequest
 
-    found = check_backup(dump)
+    with local_copy(dump, StopRequest(), lambda _: None) as path:
+        found = check_backup(path)
     if as_json:
         sys.stdout.write(found.to_json())
     else:

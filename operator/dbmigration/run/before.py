@@ -21,14 +21,17 @@ def look_before(session: Session, result: RunResult, say: Callable[[str], None])
     _warn(found, result, say)
 
 
-def check_space(session: Session, target: BackupTarget, result: RunResult, say: Callable[[str], None]) -> None:
-    """Raises Transient BACKUP_SPACE_LOW before the dump is begun, and what `Session.query` raises."""
+def check_space(session: Session, target: BackupTarget, result: RunResult, say: Callable[[str], None]) -> int:
+    """The database's bytes. Raises Transient BACKUP_SPACE_LOW before the dump is begun, and what `Session.query` raises."""
     from dbmigration.backup.space import check_space as check
 
-    ((size,),) = session.query("SELECT pg_catalog.pg_database_size(pg_catalog.current_database())")
+    size: int = session.query("SELECT pg_catalog.pg_database_size(pg_catalog.current_database())")[0][0]
+    if target.bucket is not None:
+        return size
     warning = check(target.directory, target.prefix, database=session.server.database, database_bytes=size)
     if warning is not None:
         _warn((f"WARNING: {warning}",), result, say)
+    return size
 
 
 def remove_outdated(target: BackupTarget, result: RunResult, say: Callable[[str], None]) -> None:
@@ -40,12 +43,18 @@ def remove_outdated(target: BackupTarget, result: RunResult, say: Callable[[str]
     from dbmigration.backup.dump import folder_of
     from dbmigration.backup.retention import Retention, find_backups, outdated, remove
 
+    retention, at, prefix = Retention(target.keep_last, target.keep_days), datetime.now(UTC), folder_of(target.prefix)
     try:
-        found = find_backups(target.directory / folder_of(target.prefix))
-        gone = outdated(found, Retention(target.keep_last, target.keep_days), datetime.now(UTC))
-        remove(gone)
-    except OSError as error:
-        _warn((f"WARNING: outdated backups could not be removed: {error.strerror}",), result, say)
+        if target.bucket is not None:
+            from dbmigration.backup.to_s3 import remove_outdated_from
+
+            gone = remove_outdated_from(target.bucket.below(str(prefix)), retention, at)
+        else:
+            gone = outdated(find_backups(target.directory / prefix), retention, at)
+            remove(gone)
+    except (OSError, DbmigrationError) as error:
+        said = error.message if isinstance(error, DbmigrationError) else error.strerror
+        _warn((f"WARNING: outdated backups could not be removed: {said}",), result, say)
         return
     for each in gone:
         say(f"removed outdated backup {each.dump.name}")

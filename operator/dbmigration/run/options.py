@@ -11,6 +11,7 @@ from dbmigration.migrations.model import HistoryTable
 from dbmigration.postgres.settings import Execution
 
 if TYPE_CHECKING:
+    from dbmigration.backup.s3 import Bucket
     from dbmigration.postgres.claim import Owner
 
 
@@ -19,7 +20,8 @@ class BackupTarget:
     """Where a dump goes: `directory` is the volume's root, `prefix` a folder below it (made when missing).
 
     `uri_base` is how the root is called outside of this machine, like "pvc://claim"; None: as a file. `keep_last` and `keep_days`: which of
-    the folder's backups stay once there is a newer one, if either is given (see `backup.retention`).
+    the folder's backups stay once there is a newer one, if either is given (see `backup.retention`). `bucket`: it goes there instead, and
+    `directory` is not looked at.
     """
 
     directory: Path
@@ -27,6 +29,7 @@ class BackupTarget:
     uri_base: str | None = None
     keep_last: int | None = None
     keep_days: int | None = None
+    bucket: "Bucket | None" = None
 
 
 class DriftPolicy(StrEnum):

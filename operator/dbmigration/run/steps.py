@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from dbmigration.api.reasons import Reason
@@ -126,14 +127,18 @@ class Steps:
         from dbmigration.run.before import check_space, remove_outdated
 
         result.backup_reason = Reason.BACKUP_FAILED
-        check_space(session, target, result, self.say_check)
+        size = check_space(session, target, result, self.say_check)
         self.say(Step.BACKUP, "backing up")
-        result.backup = take_backup(
+        if target.bucket is not None:
+            from dbmigration.backup.to_s3 import take_backup_to_s3
+
+            take = partial(take_backup_to_s3, bucket=target.bucket, database_bytes=size)
+        else:
+            take = partial(take_backup, directory=target.directory, uri_base=target.uri_base)
+        result.backup = take(
             self.conninfo,
             session.server,
-            target.directory,
             name_prefix=target.prefix,
-            uri_base=target.uri_base,
             run_id=self.options.run_id,
             on_progress=lambda done: self.say(Step.BACKUP, f"backing up: {done / 1e6:.1f} MB", done=done),
             stop=self.stop,
