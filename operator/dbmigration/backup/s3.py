@@ -37,6 +37,7 @@ _HINTS: Final[Mapping[str, str]] = {
     "AccessDenied": "the key may not do this: it needs s3:PutObject, s3:GetObject, s3:DeleteObject and s3:ListBucket there",
     "SignatureDoesNotMatch": "correct the secret key",
     "InvalidAccessKeyId": "correct the access key id",
+    "XAdminUserNotFound": "correct the access key id",
     "ExpiredToken": "the session's token is over",
     "XMinioStorageFull": "make room in the store",
     "QuotaExceeded": "make room in the store",
@@ -245,7 +246,7 @@ def _failure(error: BaseException, where: str) -> Transient:
         code, message = found[1], (found[2] or "").strip()
         said = f"{code}: {message}" if message else code
         hint = f"; {_HINTS[code]}" if code in _HINTS else ""
-        return Transient(Reason.BACKUP_FAILED, f"{where}: the store says {said[:_MESSAGE_LIMIT]}{hint}.")
+        return Transient(Reason.BACKUP_FAILED, f"{where}: the store says {said[:_MESSAGE_LIMIT].rstrip('.')}{hint}.")
     said = text.partition("\n")[0][:_MESSAGE_LIMIT]
     return Transient(Reason.BACKUP_FAILED, f"{where} cannot be reached or used: {said}")
 

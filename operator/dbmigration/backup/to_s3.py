@@ -18,7 +18,7 @@ from dbmigration.backup.record import Backup, record_path
 from dbmigration.backup.retention import DUMP_SUFFIX, Retention, Stored, in_order, outdated
 from dbmigration.backup.s3 import SCHEME, Bucket, Objects
 from dbmigration.backup.stream import StopRequest, raise_if_stopped
-from dbmigration.errors import Transient, Usage
+from dbmigration.errors import DbmigrationError, Transient, Usage
 from dbmigration.postgres.conninfo import ConnInfo
 from dbmigration.postgres.session import Server
 
@@ -65,8 +65,8 @@ def take_backup_to_s3(
         )
         raise_if_stopped(stop)
         objects.write(_record_key(key), backup.to_json().encode())
-    except BaseException:
-        objects.remove(_record_key(key), key)
+    except BaseException as error:
+        _take_back(objects, key, error)
         raise
     return backup
 
@@ -122,6 +122,15 @@ def _record_key(key: str) -> str:
     return key.removesuffix(DUMP_SUFFIX) + ".json"
 
 
+def _take_back(objects: Objects, key: str, error: BaseException) -> None:
+    """What went wrong before is the error that counts; that the object is still there is said in it."""
+    try:
+        objects.remove(_record_key(key), key)
+    except DbmigrationError as why:
+        if isinstance(error, DbmigrationError):
+            error.message += f" It is no backup, and could not be removed: {why.message}"
+
+
 def _check_stored(objects: Objects, key: str, written: tuple[int, str], stop: StopRequest) -> None:
     """What the store really holds, not what it says that it got."""
     digest, size = hashlib.sha256(), 0
@@ -136,5 +145,5 @@ def _check_stored(objects: Objects, key: str, written: tuple[int, str], stop: St
         raise Transient(
             Reason.BACKUP_FAILED,
             f"The store does not hold what was written: {size} bytes with SHA-256 {digest.hexdigest()[:12]}… instead of {written[0]} with "
-            f"{written[1][:12]}…. The object was removed.",
+            f"{written[1][:12]}….",
         )

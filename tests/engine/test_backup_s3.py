@@ -1,0 +1,216 @@
+"""Backups in a bucket, on a real S3 server: what is proved, and what every kind of failure leaves behind (nothing)."""
+
+import hashlib
+import json
+import resource
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from dbmigration.api.reasons import Reason
+from dbmigration.backup.record import Backup
+from dbmigration.backup.s3 import Bucket
+from dbmigration.backup.to_s3 import take_backup_to_s3
+from dbmigration.errors import Transient
+from tests.engine.conftest import Database
+from tests.engine.s3 import ACCESS_KEY, BUCKET, SECRET_KEY, Proxy, S3Server, running_s3
+from tests.engine.support import PLATFORM
+from tests.engine.test_backup import server_of
+from tests.engine.test_cli import Ended, dbmigration, succeeds
+
+MEGABYTES = 60
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    with running_s3(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture
+def s3(shared: S3Server) -> Iterator[S3Server]:
+    """With nothing in it, and nothing half done left."""
+    yield shared
+    assert shared.parts() == []
+    for name in shared.objects():
+        (shared.root / BUCKET / name).unlink()
+
+
+@pytest.fixture
+def filled(database: Database) -> Database:
+    """A dump of several parts, that does not compress away."""
+    with psycopg.connect(database.dsn, autocommit=True) as connection:
+        connection.execute("CREATE TABLE note (id int, body bytea)")
+        random = "decode(string_agg(md5(random()::text), ''), 'hex')"
+        connection.execute(
+            f"INSERT INTO note SELECT g, (SELECT {random} FROM generate_series(1, 65536) WHERE g > 0) FROM generate_series(1, %s) AS g",
+            (MEGABYTES,),
+        )
+    return database
+
+
+def back_up(database: Database, bucket: Bucket, stop: threading.Event | None = None) -> Backup:
+    return take_backup_to_s3(
+        database.conninfo(), server_of(database), bucket, run_id="run-1", stop=stop or threading.Event(), name_prefix="studio"
+    )
+
+
+def fails(database: Database, bucket: Bucket, stop: threading.Event | None = None) -> Transient:
+    with pytest.raises(Transient) as caught:
+        back_up(database, bucket, stop)
+    assert SECRET_KEY not in caught.value.message
+    return caught.value
+
+
+def test_what_the_store_holds_is_what_the_record_says(filled: Database, s3: S3Server) -> None:
+    backup = back_up(filled, s3.bucket)
+    dump, record = s3.objects()
+    assert backup.uri == f"s3://{BUCKET}/{dump}"
+    assert dump.startswith(f"db/studio/{filled.name}-")
+    content = (s3.root / BUCKET / dump).read_bytes()
+    assert (backup.bytes, backup.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+    assert len(content) > 2 * 16 * 2**20, "several parts"
+    assert (s3.root / BUCKET / record).read_text() == backup.to_json()
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 < 400
+
+
+def test_a_cut_connection(filled: Database, s3: S3Server) -> None:
+    """For ever, after 20 MB: the client tries again and gives up."""
+    sent = 0
+
+    def cut(direction: str, data: bytes) -> bytes | None:
+        nonlocal sent
+        sent += len(data) if direction == "up" else 0
+        return None if sent > 20_000_000 else data
+
+    with Proxy(s3.port, cut).running() as proxy:
+        error = fails(filled, s3.through(proxy.port))
+    assert error.reason is Reason.BACKUP_FAILED
+    assert "cannot be reached or used" in error.message
+    assert s3.objects() == []
+    for part in s3.parts():  # nobody could tell the store to forget them: a lifecycle rule of the bucket does
+        part.unlink()
+
+
+def test_a_connection_that_is_cut_once_is_no_failure(filled: Database, s3: S3Server) -> None:
+    cuts: list[int] = []
+
+    def once(direction: str, data: bytes) -> bytes | None:
+        if direction == "up" and not cuts and len(data) > 30_000:
+            cuts.append(1)
+            return None
+        return data
+
+    with Proxy(s3.port, once).running() as proxy:
+        back_up(filled, s3.through(proxy.port))
+    assert cuts
+    assert len(s3.objects()) == 2
+
+
+def test_wrong_bytes_are_found_when_the_object_is_read_back(filled: Database, s3: S3Server) -> None:
+    """One bit of what comes back: a store, a disk or a wire that lies."""
+    seen = 0
+
+    def flip(direction: str, data: bytes) -> bytes:
+        nonlocal seen
+        if direction == "down":
+            seen += len(data)
+            if seen > 10_000_000 and len(data) > 10_000:
+                return data[:-1] + bytes([data[-1] ^ 1])
+        return data
+
+    with Proxy(s3.port, flip).running() as proxy:
+        error = fails(filled, s3.through(proxy.port))
+    assert "does not hold what was written" in error.message
+    assert s3.objects() == []
+
+
+def test_an_object_that_cannot_be_removed_is_named(filled: Database, s3: S3Server) -> None:
+    """Everything that comes back is cut from some point on: the read, and the order to remove."""
+    seen = 0
+
+    def cut(direction: str, data: bytes) -> bytes | None:
+        nonlocal seen
+        seen += len(data) if direction == "down" else 0
+        return None if seen > 10_000_000 else data
+
+    with Proxy(s3.port, cut).running() as proxy:
+        error = fails(filled, s3.through(proxy.port))
+    assert "It is no backup, and could not be removed" in error.message
+    assert [name.rsplit(".")[-1] for name in s3.objects()] in ([], ["dump"]), "never a record"
+
+
+def test_a_full_store(filled: Database, tmp_path: Path) -> None:
+    with running_s3(tmp_path, file_limit=8_000_000) as full:
+        error = fails(filled, full.bucket)
+        assert error.reason is Reason.BACKUP_FAILED
+        assert full.objects() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"secrets": {"access_key_id": ACCESS_KEY, "secret_access_key": "wrong"}}, "SignatureDoesNotMatch"),
+        ({"secrets": {"access_key_id": "AKIANOBODY", "secret_access_key": SECRET_KEY}}, "correct the access key id"),
+        ({"name": "absent"}, "NoSuchBucket"),
+        ({"endpoint": "http://127.0.0.1:9"}, "cannot be reached"),
+        ({"endpoint": "no url"}, "cannot be reached or used"),
+    ],
+)
+def test_refused(database: Database, s3: S3Server, changes: dict[str, str], words: str) -> None:
+    error = fails(database, replace(s3.bucket, **changes))  # type: ignore[arg-type]
+    assert words in error.message
+    assert s3.objects() == []
+
+
+def test_stop(filled: Database, s3: S3Server) -> None:
+    stop = threading.Event()
+
+    def after_a_while(direction: str, data: bytes) -> bytes:
+        if direction == "up" and len(data) > 30_000:
+            stop.set()
+        return data
+
+    with Proxy(s3.port, after_a_while).running() as proxy:
+        error = fails(filled, s3.through(proxy.port), stop)
+    assert error.reason is Reason.INTERRUPTED
+    assert s3.objects() == []
+
+
+def test_a_dump_that_fails(database: Database, s3: S3Server) -> None:
+    database.psql("CREATE TABLE theirs (id int)")
+    error = fails(database, s3.bucket)
+    assert "permission denied" in error.message
+    assert s3.objects() == []
+
+
+def command(database: Database, s3: S3Server, *words: str) -> Ended:
+    keys = {
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY, "AWS_ENDPOINT_URL": s3.endpoint, "AWS_REGION": "us-east-1",
+    }  # fmt: skip
+    return succeeds(database, *words, changes=keys)
+
+
+def test_the_command_line(database: Database, s3: S3Server) -> None:
+    """Back up while applying, list, check, lose data, restore, prune: all in the bucket."""
+    place, words = f"s3://{BUCKET}/prod", ("--dir", str(PLATFORM), "--environment", "production")
+    first = command(database, s3, "apply", *words, "--target", "003", "--backup-dir", place)
+    assert f"backed up and read to the end: {place}/" in first.out
+    command(database, s3, "apply", *words, "--backup-dir", place)
+    found = json.loads(command(database, s3, "backups", place, "--json").out)
+    assert [each["state"] for each in found] == ["verified", "verified"]
+    uri = found[0]["record"]["uri"]
+    assert "is whole" in command(database, s3, "backup", "--check", uri).out
+    name = f"{database.name}_restored"
+    try:
+        assert f"fetched {uri}" in command(database, s3, "restore", uri, "--into", name).out
+    finally:
+        database.psql(f"DROP DATABASE IF EXISTS {name}")
+    assert "1 removed" in command(database, s3, "backups", place, "--keep-last", "1", "--prune").out
+    assert [f"s3://{BUCKET}/{each}" for each in s3.objects() if each.endswith(".dump")] == [uri]
+    wrong = dbmigration(database, "backup", "--backup-dir", "ftp://x/y")
+    assert (wrong.status, "s3://BUCKET" in wrong.err) == (2, True)
