@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from dbmigration.api.request import BACKUP_DIR, CA_DIR, MIGRATIONS_DIR, REQUEST_VARIABLE, SECRET_DIR, RunRequest
+from dbmigration.api.request import BACKUP_DIR, CA_DIR, MIGRATIONS_DIR, REQUEST_VARIABLE, S3_SECRET_DIR, SECRET_DIR, RunRequest
 from dbmigration.api.spec import Spec
 from dbmigration.decide.decision import StartRun
 from dbmigration.decide.rules import decide
@@ -101,6 +101,14 @@ def test_what_a_person_may_mistype_is_mounted_optionally() -> None:
     assert found[BACKUP_DIR]["persistentVolumeClaim"] == {"claimName": "backups"}
     assert not found[BACKUP_DIR]["ro"]
     assert found["/tmp"]["emptyDir"] == {}
+
+
+def test_a_bucket_needs_its_secret_and_no_volume() -> None:
+    s3 = {"bucket": "backups", "secretRef": {"name": "keys"}}
+    found = mounts(manifest(spec(backup={"destination": {"s3": s3}})))
+    assert set(found) == {MIGRATIONS_DIR, SECRET_DIR, S3_SECRET_DIR, "/tmp"}
+    assert found[S3_SECRET_DIR]["secret"] == {"secretName": "keys", "optional": True, "defaultMode": 0o440}
+    assert set(mounts(manifest(spec(backup={"destination": {"s3": {"bucket": "backups"}}})))) == {MIGRATIONS_DIR, SECRET_DIR, "/tmp"}
 
 
 def test_no_backup_no_volume() -> None:

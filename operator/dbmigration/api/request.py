@@ -9,6 +9,7 @@ REQUEST_VARIABLE = "DBMIGRATION_REQUEST"
 
 # Where the Job mounts things. Both sides read these, so they stand here.
 MIGRATIONS_DIR = "/run/dbmigration/migrations"
+S3_SECRET_DIR = "/run/dbmigration/s3"  # noqa: S105 - a folder's name
 SECRET_DIR = "/run/dbmigration/secret"  # noqa: S105 - a folder's name
 CA_DIR = "/run/dbmigration/ca"
 BACKUP_DIR = "/backup"
@@ -50,6 +51,18 @@ class ExecutionRequest(Model):
     out_of_order: bool = False
 
 
+class S3Request(Model):
+    """The fields of `spec.backup.destination.s3`; `secret_name` None: the pod's own identity, else the Secret mounted at S3_SECRET_DIR."""
+
+    bucket: str
+    prefix: str = ""
+    endpoint: str | None = None
+    region: str | None = None
+    encryption: str | None = None
+    kms_key_id: str | None = None
+    secret_name: str | None = None
+
+
 class BackupRequest(Model):
     """`required` False: the resource says policy Skip. `prefix` is the folder below the volume's root, `uri_base` the volume's name
     in the record's URI, like "pvc://claim". `keep_last` and `keep_days`: which older backups of the folder stay; neither: all."""
@@ -59,6 +72,7 @@ class BackupRequest(Model):
     uri_base: str | None = None
     keep_last: int | None = None
     keep_days: int | None = None
+    s3: S3Request | None = None
 
 
 class RollbackRequest(Model):

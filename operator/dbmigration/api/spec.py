@@ -83,11 +83,57 @@ class PersistentVolumeClaimRef(SpecModel):
     """Name of the claim. Dumps go to a folder named like the resource."""
 
 
-class BackupDestination(SpecModel):
-    """Where dumps go."""
+class S3SecretRef(SpecModel):
+    """A Secret of the resource's own namespace with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, if need be, AWS_SESSION_TOKEN."""
 
-    persistent_volume_claim: PersistentVolumeClaimRef
+    name: ObjectName
+    """Name of the Secret."""
+
+
+class S3Encryption(StrEnum):
+    """How the store encrypts what it gets."""
+
+    AES256 = "AES256"
+    KMS = "aws:kms"
+
+
+class S3Destination(SpecModel):
+    """A bucket of S3, or of what speaks its language."""
+
+    bucket: str = Field(min_length=3, max_length=63, pattern=r"^[a-z0-9][a-z0-9.-]*[a-z0-9]$")
+    """Name of the bucket."""
+    prefix: str = Field(default="", max_length=512, pattern=r"^([A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*)?$")
+    """Where in the bucket; the resource's namespace and name follow. Without slashes at its ends."""
+    endpoint: str | None = Field(default=None, max_length=512, pattern=r"^https?://[^\s/?#@]+/?$")
+    """The store's address, as https://minio.storage.svc:9000. Without it, Amazon's."""
+    region: str | None = Field(default=None, max_length=64, pattern=r"^[a-z0-9-]+$")
+    """The bucket's region."""
+    secret_ref: S3SecretRef | None = None
+    """Who we are there. Without it, what the pod's service account stands for (job.serviceAccountName, with a web identity)."""
+    encryption: S3Encryption | None = None
+    """Ask the store to encrypt: AES256, or aws:kms. Without it, the bucket's own default holds."""
+    kms_key_id: str | None = Field(default=None, max_length=2048, pattern=r"^[A-Za-z0-9:/_-]+$")
+    """The key for encryption aws:kms; without it, the account's default key."""
+
+
+_ONE_DESTINATION = "backup.destination takes exactly one of persistentVolumeClaim and s3"
+
+
+class BackupDestination(SpecModel):
+    """Where dumps go: a volume, or a bucket."""
+
+    model_config = ConfigDict(json_schema_extra=rules(rule("has(self.persistentVolumeClaim) != has(self.s3)", _ONE_DESTINATION)))
+
+    persistent_volume_claim: PersistentVolumeClaimRef | None = None
     """A volume."""
+    s3: S3Destination | None = None
+    """A bucket."""
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if (self.persistent_volume_claim is None) == (self.s3 is None):
+            raise ValueError(_ONE_DESTINATION)
+        return self
 
 
 class Retention(SpecModel):
@@ -118,7 +164,7 @@ class BackupPolicy(StrEnum):
 
 
 _NEEDS_DESTINATION = (
-    "backup.policy Required (the default) needs backup.destination.persistentVolumeClaim.claimName; "
+    "backup.policy Required (the default) needs backup.destination.persistentVolumeClaim.claimName, or backup.destination.s3; "
     "to migrate without a backup write backup: {policy: Skip}"
 )
 _TAKES_NO_DESTINATION = "backup.policy Skip takes no destination: leave destination out, or write policy: Required"

@@ -111,6 +111,7 @@ def _words(observed: Observed, status: Status) -> dict[str, str]:
     if run is not None and run.file:
         where = run.file if run.line is None else f"{run.file}:{run.line}"
     destination = spec.backup.destination if spec else None
+    claim = destination.persistent_volume_claim if destination else None
     return {
         "namespace": observed.namespace,
         "name": observed.name,
@@ -118,5 +119,5 @@ def _words(observed: Observed, status: Status) -> dict[str, str]:
         "where": where,
         "secret": spec.database.secret_ref.name if spec else "NAME",
         "maps": " ".join(each.name for each in spec.source.config_maps) if spec else "NAME",
-        "claim": destination.persistent_volume_claim.claim_name if destination else "NAME",
+        "claim": claim.claim_name if claim else "NAME",
     }

@@ -2,8 +2,8 @@
 
 from dbmigration.api.durations import milliseconds
 from dbmigration.api.reasons import Reason
-from dbmigration.api.request import BackupRequest, ExecutionRequest, ResourceRef, RollbackRequest, RunRequest, SecretKeys
-from dbmigration.api.spec import BackupPolicy, OnFailure, Spec
+from dbmigration.api.request import BackupRequest, ExecutionRequest, ResourceRef, RollbackRequest, RunRequest, S3Request, SecretKeys
+from dbmigration.api.spec import BackupPolicy, OnFailure, S3Destination, Spec
 from dbmigration.decide import keys
 from dbmigration.decide.decision import StartRun
 from dbmigration.decide.observed import FoundSource, Observed
@@ -75,13 +75,21 @@ def _backup(observed: Observed, spec: Spec) -> BackupRequest:
     if spec.backup.policy is not BackupPolicy.REQUIRED or destination is None:
         return BackupRequest(required=False)
     retention = spec.backup.retention
+    claim, s3 = destination.persistent_volume_claim, destination.s3
     return BackupRequest(
         required=True,
-        prefix=observed.name,
-        uri_base=f"pvc://{destination.persistent_volume_claim.claim_name}",
+        # A bucket is often shared: the namespace keeps two resources of one name apart.
+        prefix=observed.name if claim else f"{observed.namespace}/{observed.name}",
+        uri_base=f"pvc://{claim.claim_name}" if claim else None,
         keep_last=retention.keep_last if retention else None,
         keep_days=retention.keep_days if retention else None,
+        s3=_s3(s3) if s3 else None,
     )
+
+
+def _s3(destination: S3Destination) -> S3Request:
+    fields = destination.model_dump(include={"bucket", "prefix", "endpoint", "region", "encryption", "kms_key_id"})
+    return S3Request(**fields, secret_name=destination.secret_ref.name if destination.secret_ref else None)
 
 
 def _attempt(observed: Observed, key: str) -> int:

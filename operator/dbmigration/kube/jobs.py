@@ -23,8 +23,17 @@ from dbmigration.api.names import (
     SPEC_HASH_ANNOTATION,
     UID_LABEL,
 )
-from dbmigration.api.request import BACKUP_DIR, CA_DIR, MIGRATIONS_DIR, REQUEST_VARIABLE, SECRET_DIR, TERMINATION_LOG, RunRequest
-from dbmigration.api.spec import Resources, Spec
+from dbmigration.api.request import (
+    BACKUP_DIR,
+    CA_DIR,
+    MIGRATIONS_DIR,
+    REQUEST_VARIABLE,
+    S3_SECRET_DIR,
+    SECRET_DIR,
+    TERMINATION_LOG,
+    RunRequest,
+)
+from dbmigration.api.spec import BackupDestination, Resources, Spec
 from dbmigration.decide.decision import StartRun
 from dbmigration.decide.looks import LOOK_SECONDS
 from dbmigration.decide.observed import Runner
@@ -162,9 +171,19 @@ def _mounts(spec: Spec, *, backup: bool) -> list[tuple[Manifest, Manifest]]:
     if spec.database.tls is not None and spec.database.tls.ca_ref is not None:
         mounts.append(_mount("ca", CA_DIR, _ca_volume(spec.database.tls.ca_ref), read_only=True))
     if backup and spec.backup.destination is not None:
-        claim = {"claimName": spec.backup.destination.persistent_volume_claim.claim_name}
-        mounts.append(_mount("backup", BACKUP_DIR, {"persistentVolumeClaim": claim}))
+        mounts += _destination(spec.backup.destination)
     return mounts
+
+
+def _destination(destination: BackupDestination) -> list[tuple[Manifest, Manifest]]:
+    """A volume to write to, or the Secret that lets into a bucket."""
+    if destination.persistent_volume_claim is not None:
+        claim = {"claimName": destination.persistent_volume_claim.claim_name}
+        return [_mount("backup", BACKUP_DIR, {"persistentVolumeClaim": claim})]
+    if destination.s3 is None or destination.s3.secret_ref is None:
+        return []
+    secret = {"secretName": destination.s3.secret_ref.name, "optional": True, "defaultMode": _OWNER_READS}
+    return [_mount("s3", S3_SECRET_DIR, {"secret": secret}, read_only=True)]
 
 
 def _ca_volume(reference: CaRef) -> Manifest:

@@ -9,13 +9,14 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from dbmigration.api import request as api
 from dbmigration.api.reasons import Reason
 from dbmigration.api.report import REPORT_KEY, Outcome, Report
-from dbmigration.errors import DbmigrationError, Permanent
+from dbmigration.errors import DbmigrationError, Permanent, Transient
 from dbmigration.migrations.model import HistoryTable
 from dbmigration.postgres.claim import Owner
 from dbmigration.postgres.conninfo import ConnInfo
@@ -27,6 +28,9 @@ from dbmigration.run.reporting import build_report, internal_error
 from dbmigration.run.result import RunResult, now
 from dbmigration.run.rollback import RollbackPlan, down_to, refuse_other_plan
 from dbmigration.run.stop import StopRequest
+
+if TYPE_CHECKING:
+    from dbmigration.backup.s3 import Bucket
 
 LOCK_WAIT = 600.0
 """Seconds that a Job waits for another runner before it says LockHeld and leaves the retry to the operator."""
@@ -159,7 +163,26 @@ def _options(request: api.RunRequest) -> RunOptions:
 def _backup_target(request: api.BackupRequest) -> BackupTarget | None:
     if not request.required:
         return None
-    return BackupTarget(Path(api.BACKUP_DIR), request.prefix, request.uri_base, request.keep_last, request.keep_days)
+    bucket = _bucket(request.s3) if request.s3 is not None else None
+    return BackupTarget(Path(api.BACKUP_DIR), request.prefix, request.uri_base, request.keep_last, request.keep_days, bucket)
+
+
+def _bucket(request: api.S3Request) -> "Bucket":
+    """Raises Transient BACKUP_FAILED where the Secret was named and is not there, or lacks a key."""
+    from dbmigration.backup.s3 import Bucket, read_secrets
+
+    secrets: dict[str, str] = {}
+    if request.secret_name is not None:
+        folder = Path(api.S3_SECRET_DIR)
+        files = [path for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
+        secrets = read_secrets({path.name: path.read_text(encoding="utf-8", errors="replace").strip() for path in files})
+        if not {"access_key_id", "secret_access_key"} <= secrets.keys():
+            found = ", ".join(sorted(path.name for path in files)) or "nothing"
+            raise Transient(
+                Reason.BACKUP_FAILED,
+                f"Secret {request.secret_name} of backup.destination.s3 needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and has {found}",
+            )
+    return Bucket(request.bucket, request.prefix, request.endpoint, request.region, request.encryption, request.kms_key_id, secrets=secrets)
 
 
 def _drift_policy(request: api.RunRequest) -> DriftPolicy | None:
