@@ -36,7 +36,7 @@ def test_bad_sql_in_second_of_three_stalls_and_mending_the_file_recovers(studio:
     assert ("Warning", "SqlFailed") in [(kind, reason) for kind, reason, _ in studio.events()]
     mend, read, page = seen.status.next_steps
     assert mend.startswith("mend 002_second.sql:4 ")
-    assert page == "read docs/reasons.md#sqlfailed"
+    assert page == "read docs/runbook/SqlFailed.md"
     command = shlex.split(read.split("`")[1])
     assert "002_second.sql:4" in studio.kubectl(*command[1:])
     assert mend in studio.kubectl("describe", "dbm", NAME)

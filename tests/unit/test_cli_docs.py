@@ -27,6 +27,18 @@ def test_a_shown_command_is_taken(words: list[str]) -> None:
     parser_of(words[0], command).parse_args(words[1:])
 
 
+def mentioned_commands() -> list[list[str]]:
+    """Commands with their words in running text of the pages for a bad night; a command's bare name is no call."""
+    pages = [ROOT / "docs" / "disaster.md", *sorted((ROOT / "docs" / "runbook").iterdir())]
+    calls = [call for page in pages for call in re.findall(r"`(?:kubectl )?dbmigration ([^`…]*)`", page.read_text())]
+    return [words for call in calls if len(words := shlex.split(call)) > 1]
+
+
+@pytest.mark.parametrize("words", mentioned_commands(), ids=" ".join)
+def test_a_mentioned_command_is_taken(words: list[str]) -> None:
+    test_a_shown_command_is_taken(words)
+
+
 def test_every_command_and_every_exit_status_has_its_place_in_the_page() -> None:
     page = PAGES[0].read_text()
     for name in COMMANDS:

@@ -36,7 +36,7 @@ class Condition(Reported):
     status: str = Field(json_schema_extra={"enum": ["True", "False", "Unknown"]})
     """True, False or Unknown."""
     reason: str = Field(min_length=1, max_length=1024)
-    """One word; docs/reasons.md has a section for each."""
+    """One word; docs/runbook has a page for each."""
     message: str = Field(default="", max_length=32768)
     """What happened and what to do, for a person."""
     last_transition_time: datetime

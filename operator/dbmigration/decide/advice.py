@@ -9,7 +9,7 @@ from dbmigration.api.reasons import Reason
 from dbmigration.api.status import NEXT_STEP_LIMIT, Status
 from dbmigration.decide.observed import Observed
 
-PAGE: Final = "docs/reasons.md"
+PAGES: Final = "docs/runbook"
 
 _RETRY: Final = '`kubectl annotate -n {namespace} dbm {name} dbmigration.dev/retry="$(date +%s)" --overwrite`'
 _LOGS: Final = "`kubectl logs -n {namespace} job/{job}`"
@@ -102,7 +102,7 @@ def next_steps(observed: Observed, status: Status) -> tuple[str, ...]:
     reason = Reason(ready.reason)
     words = _words(observed, status)
     steps = [clip(step.format_map(words), NEXT_STEP_LIMIT) for step in _STEPS[reason]]
-    return (*steps, f"read {PAGE}#{reason.lower()}")
+    return (*steps, f"read {PAGES}/{reason}.md")
 
 
 def _words(observed: Observed, status: Status) -> dict[str, str]:
