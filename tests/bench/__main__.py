@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 
-from tests.bench import cluster, engine, inputs, peers
+from tests.bench import backups, cluster, engine, inputs, peers
 from tests.bench.table import Row, write_rows
 
 BENCHMARKS: dict[str, tuple[str, Callable[[], Iterator[Row]]]] = {
@@ -12,6 +12,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[], Iterator[Row]]]] = {
     "big_file": ("about 2 min", engine.big_file),
     "peers": ("about 3 min, and the installs the first time", peers.peers),
     "inputs": ("about 10 min", inputs.inputs),
+    "backups": ("about 12 min", backups.backups),
     "apply_to_ready": ("about 2 min on a running cluster", cluster.apply_to_ready),
 }
 
