@@ -21,7 +21,7 @@ ONLY = "make bench ONLY=backups"
 
 _FILL = """
 CREATE TABLE orders (id bigint PRIMARY KEY, customer int NOT NULL, at timestamptz NOT NULL, note text NOT NULL);
-INSERT INTO orders SELECT g, g % 9973, '2026-01-01'::timestamptz + g * interval '1 s', 
+INSERT INTO orders SELECT g, g % 9973, '2026-01-01'::timestamptz + g * interval '1 s',
     md5(g::text) || ' order of customer ' || g % 9973 || repeat(' item', 20)
 FROM generate_series(1, {rows}) AS g;
 CREATE INDEX ON orders (customer);
