@@ -25,6 +25,7 @@ INSERT INTO orders SELECT g, g % 9973, '2026-01-01'::timestamptz + g * interval 
     md5(g::text) || ' order of customer ' || g % 9973 || repeat(' item', 20)
 FROM generate_series(1, {rows}) AS g;
 CREATE INDEX ON orders (customer);
+ALTER TABLE orders OWNER TO platform_owner;
 """
 _ROW_BYTES = 220
 _PROGRAM = Path(sys.executable).parent / "dbmigration"

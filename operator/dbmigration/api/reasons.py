@@ -84,6 +84,7 @@ class Reason(StrEnum):
     VERIFY_FAILED = "VerifyFailed"
     SEED_FAILED = "SeedFailed"
     RESTORE_FAILED = "RestoreFailed"
+    REHEARSAL_FAILED = "RehearsalFailed"
     OUTCOME_UNKNOWN = "OutcomeUnknown"
     INTERNAL_ERROR = "InternalError"
 

@@ -1,7 +1,8 @@
 """Restore a backup into a new database, which gets its name only when it holds exactly what the backup holds."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -49,36 +50,57 @@ class Restored:
     compare_s: float
 
 
-def restore_backup(
-    conninfo: ConnInfo,
-    dump: Path,
-    into: str,
-    *,
-    stop: StopRequest,
-    say: Callable[[str], None],
-    jobs: int = 1,
-    clients: Sequence[Client] | None = None,
-) -> Restored:
-    """Make the database `into` from `dump`, on the server of `conninfo`, whose own database is not touched.
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A backup restored under a temporary name, and found equal to it. It is dropped when its context ends, unless it is kept."""
 
-    The dump's bytes are checked first. All is done under a temporary name that is dropped if anything fails, if `stop` is set, or, by the
-    next restore, if this process was killed. Rows (every value of them), sequences, large objects, objects and owners are compared with
-    the dump before the database gets its name. `say` gets a line for each stage, and one every 5 s while pg_restore works.
+    database: Temporary
+    backup: Backup
+    contents: Contents
+    unvalidated: Sequence[str]
+    restore_s: float
+    compare_s: float
 
-    Raises Usage where `into` is there or is no name, Permanent BACKUP_FAILED (damaged), RESTORE_FAILED, PERMISSION_DENIED, Transient
-    CLIENT_VERSION_MISMATCH and INTERRUPTED, and what `session.connect` raises. Blocks; memory is flat.
+
+def restore_backup(conninfo: ConnInfo, dump: Path, into: str, *, stop: StopRequest, say: Callable[[str], None], jobs: int = 1) -> Restored:
+    """Make the database `into` from `dump`: `restored_copy`, and then its name.
+
+    Raises Usage where `into` is there or is no name, and as `restored_copy`.
     """
     _check_name(into)
     with connect(conninfo, application_name="dbmigration/restore", settings=Settings()) as session:
         _refuse_existing(session, into)
+    with restored_copy(conninfo, dump, stop=stop, say=say, jobs=jobs) as copy:
+        _keep(copy.database, into)
+    found = copy.contents
+    return Restored(
+        into, copy.backup, len(found.tables), found.rows, len(found.sequences), len(found.large_objects), found.objects.total(),
+        copy.unvalidated, copy.restore_s, copy.compare_s,
+    )  # fmt: skip
+
+
+@contextmanager
+def restored_copy(
+    conninfo: ConnInfo, dump: Path, *, stop: StopRequest, say: Callable[[str], None], jobs: int = 1, prefix: str = PREFIX
+) -> Iterator[Copy]:
+    """A new database from `dump`, on the server of `conninfo`, whose own database is not touched.
+
+    The dump's bytes are checked first. The database has a temporary name and is dropped if anything fails, if `stop` is set, or, by the
+    next restore, if this process was killed. Rows (every value of them), sequences, large objects, objects and owners are compared with
+    the dump before the context begins. `say` gets a line for each stage, and one every 5 s while pg_restore works.
+
+    Raises Permanent BACKUP_FAILED (damaged), RESTORE_FAILED, PERMISSION_DENIED, Transient CLIENT_VERSION_MISMATCH and INTERRUPTED, and
+    what `session.connect` raises. Blocks; memory is flat.
+    """
+    with connect(conninfo, application_name="dbmigration/restore", settings=Settings()) as session:
         server = session.server
     record = check_bytes(dump, stop)
-    reader, dumper = _clients(record, server, clients)
+    reader, dumper = _clients(record, server)
     wanted = contents_of_dump(dump.absolute(), reader, stop)
     say(f"{dump.name} is whole: {_counted(wanted)}")
     definition = read_definition(dump.absolute(), reader)
     remedy = "ALTER ROLE … CREATEDB, or connect as a role that may"
-    with temporary_database(conninfo, PREFIX, lambda _: definition, say, denied=remedy) as made:
+    with temporary_database(conninfo, prefix, lambda _: definition, say, denied=remedy) as made:
         began = monotonic()
         _restore(made, dump.absolute(), reader, stop, say, jobs)
         restored_at = monotonic()
@@ -96,11 +118,7 @@ def restore_backup(
         compared_at = monotonic()
         say(f"compared in {compared_at - restored_at:.1f} s: every row, object and owner is as in the backup")
         raise_if_stopped(stop)
-        _keep(made, into)
-    return Restored(
-        into, record, len(wanted.tables), wanted.rows, len(wanted.sequences), len(wanted.large_objects), wanted.objects.total(),
-        unvalidated, restored_at - began, compared_at - restored_at,
-    )  # fmt: skip
+        yield Copy(made, record, wanted, unvalidated, restored_at - began, compared_at - restored_at)
 
 
 def _check_name(name: str) -> None:
@@ -119,7 +137,7 @@ def _exists(name: str) -> Usage:
     return Usage(Reason.SPEC_INVALID, f"there is a database {name} already, and a restore never writes into one: choose another name")
 
 
-def _clients(record: Backup, server: Server, clients: Sequence[Client] | None) -> tuple[Client, Client]:
+def _clients(record: Backup, server: Server) -> tuple[Client, Client]:
     """pg_restore for the dump and pg_dump for the server, which have to be of one major: their texts are compared."""
     major = int(record.dump_version.partition(".")[0])
     if server.major != major:
@@ -128,7 +146,7 @@ def _clients(record: Backup, server: Server, clients: Sequence[Client] | None) -
             f"The backup is of PostgreSQL {record.server_version} and this server is {server.version}: it can be proved equal only on a "
             f"server of major {major}.",
         )
-    return choose_restore_client(record.dump_version, clients), choose_dump_client(server.version, server.major, clients)
+    return choose_restore_client(record.dump_version), choose_dump_client(server.version, server.major)
 
 
 def _restore(made: Temporary, dump: Path, client: Client, stop: StopRequest, say: Callable[[str], None], jobs: int) -> None:

@@ -32,6 +32,7 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "backups": "backups.backups",
         "restore": "restore.restore",
         "swap": "restore.swap",
+        "rehearse": "rehearse.rehearse",
         "rollback": "write.rollback",
         "baseline": "adopt.baseline",
         "import-history": "adopt.import_history",

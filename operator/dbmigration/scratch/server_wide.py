@@ -87,7 +87,7 @@ _DYNAMIC: Final = re.compile(r"\bexecute\b(?:'(?:[^']|'')*'|[^;'])*", re.IGNOREC
 """An EXECUTE of PL/pgSQL up to its semicolon."""
 
 
-def refuse_server_wide(files: Iterable[MigrationFile]) -> None:
+def refuse_server_wide(files: Iterable[MigrationFile], where: str = "the scratch database would be on a server") -> None:
     """Raises Permanent REHEARSAL_UNSAFE with file and line for the first statement of the files, or of their scripts, that is."""
     for file in files:
         for script in (file, file.rollback, file.verify):
@@ -96,8 +96,7 @@ def refuse_server_wide(files: Iterable[MigrationFile]) -> None:
             for line, what in server_wide(script):
                 raise Permanent(
                     Reason.REHEARSAL_UNSAFE,
-                    f"{what} touches the whole server, and the scratch database would be on one that others use: try it on a private "
-                    "server (--private)",
+                    f"{what} touches the whole server, and {where} that others use: try it with `dbmigration test --private`",
                     place=Place(script.name, line),
                 )
 
