@@ -10,11 +10,11 @@ from dbmigration.api.spec import Spec
 from dbmigration.api.states import State
 from dbmigration.api.status import RunStatus, Status
 from dbmigration.decide import keys
-from dbmigration.decide.observed import FoundSource, JobSeen, Observed, PodSeen, PodState, Runner, Source
+from dbmigration.decide.observed import AllowLists, FoundSource, JobSeen, Observed, PodSeen, PodState, Runner, Source
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 DIGEST = "sha256:aaaa"
-RUNNER = Runner("image:1", "IfNotPresent")
+RUNNER = Runner("image:1", "IfNotPresent", allowed=AllowLists(service_accounts=("runner",)))
 
 
 def spec(**changes: Any) -> Spec:

@@ -39,6 +39,7 @@ BACK = spec(rollback={"to": "003"})
 CLOSED = spec(window={"schedule": "0 2 * * 6", "duration": "4h"})
 ASKED = spec(approval={"required": True})
 MORE_MEMORY = spec(job={"resources": {"limits": {"memory": "1Gi"}}})
+CLOUD_ADMIN = spec(job={"serviceAccountName": "cloud-admin"})
 MISSING = MissingSource(("files",))
 UNSCHEDULABLE = PodSeen(PodState.WAITING, blocked=Blocked(Reason.UNSCHEDULABLE, "0/1 nodes are available"))
 WAITING_POD = PodSeen(PodState.WAITING)
@@ -223,6 +224,19 @@ TABLE = [
         seen(spec=None, spec_error="spec.target: no", source=InvalidSource("")),
         "spec_invalid",
         ("False", "SpecInvalid", STALLED),
+    ),
+    ("service account not allowed", seen(spec=CLOUD_ADMIN), "spec_not_allowed", ("False", "NotAllowed", STALLED)),
+    (
+        "not allowed any more, applied before",
+        seen(spec=CLOUD_ADMIN, status=status(succeeded())),
+        "spec_not_allowed",
+        ("False", "NotAllowed", STALLED),
+    ),
+    (
+        "not allowed any more, a run under way",
+        seen(spec=CLOUD_ADMIN, status=status(run()), jobs=(ended(report()),)),
+        "run_finished",
+        ("True", "UpToDate", NEITHER),
     ),
     ("suspended, never run", seen(spec=SUSPENDED), "suspended", ("False", "Suspended", NEITHER)),
     ("suspended, source missing", seen(spec=SUSPENDED, source=MISSING), "suspended", ("False", "Suspended", NEITHER)),

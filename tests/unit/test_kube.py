@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dbmigration.decide.decision import Announcement
-from dbmigration.decide.observed import Runner
+from dbmigration.decide.observed import AllowLists, Runner
 from dbmigration.errors import Usage
 from dbmigration.handlers.settings import read_settings
 from dbmigration.kube.act import merge_patch
@@ -103,6 +103,11 @@ def test_settings_come_from_the_environment() -> None:
     assert settings.runner == Runner("a:1", "IfNotPresent")
     assert settings.namespaces == ("one", "two")
     assert settings.workers == 3
+    assert settings.allowed == AllowLists(service_accounts=(), s3_hosts=("*",))
+    lists = {"DBMIGRATION_ALLOWED_SERVICE_ACCOUNTS": "migrations-*,", "DBMIGRATION_ALLOWED_S3_HOSTS": " minio.svc, s3.amazonaws.com/a "}
+    assert read_settings({"DBMIGRATION_RUNNER_IMAGE": "a:1", **lists}).allowed == AllowLists(
+        ("migrations-*",), ("minio.svc", "s3.amazonaws.com/a")
+    )
     own = read_settings({"POD_NAME": "p", "POD_NAMESPACE": "n"})
     assert (own.runner, own.pod_name, own.pod_namespace, own.namespaces) == (None, "p", "n", ())
 

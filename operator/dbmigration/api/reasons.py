@@ -55,6 +55,7 @@ class Reason(StrEnum):
 
     # Refused before any SQL until spec, source or the retry annotation changes.
     SPEC_INVALID = "SpecInvalid"
+    NOT_ALLOWED = "NotAllowed"
     SOURCE_INVALID = "SourceInvalid"
     DUPLICATE_NUMBER = "DuplicateNumber"
     META_COMMAND = "MetaCommand"

@@ -59,6 +59,10 @@ _STEPS: Final[Mapping[Reason, tuple[str, ...]]] = MappingProxyType(
         Reason.DEADLINE_EXCEEDED: (f"raise spec.job.activeDeadlineSeconds, or leave it out: {_EDIT}", _READ),
         Reason.RETRY_LIMIT_REACHED: (_READ, _WHEN_MENDED),
         Reason.SPEC_INVALID: ("correct the field that the message names: `kubectl edit -n {namespace} dbm {name}`",),
+        Reason.NOT_ALLOWED: (
+            f"name something that the message says is allowed: {_EDIT}",
+            "or have those who run the operator lengthen the list (docs/security.md)",
+        ),
         Reason.SOURCE_INVALID: ("mend {where} and apply the files again; `dbmigration lint` finds it before",),
         Reason.DUPLICATE_NUMBER: ("give the newer of the two files another number",),
         Reason.META_COMMAND: ("write SQL in {where} in the place of the psql command",),

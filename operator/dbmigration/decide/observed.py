@@ -120,12 +120,21 @@ class JobSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class AllowLists:
+    """What a resource may name, as patterns (decide/allowed). `service_accounts`: beside the namespace's own `default`."""
+
+    service_accounts: tuple[str, ...] = ()
+    s3_hosts: tuple[str, ...] = ("*",)
+
+
+@dataclass(frozen=True, slots=True)
 class Runner:
     """The image that Jobs run: the operator's own. `cluster`: what it was told to call its cluster, "" when it was told nothing."""
 
     image: str
     pull_policy: str
     cluster: str = ""
+    allowed: AllowLists = AllowLists()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from dbmigration.api.spec import Spec
 from dbmigration.api.status import ProgressStatus, RunStatus, Status, WindowStatus
 from dbmigration.decide import keys
 from dbmigration.decide.advice import next_steps
+from dbmigration.decide.allowed import not_allowed
 from dbmigration.decide.announce import announcements
 from dbmigration.decide.approval import approval_verdict, awaits_approval, spent_by, taken
 from dbmigration.decide.decision import Decision
@@ -123,6 +124,14 @@ def spec_invalid(o: Observed, now: datetime) -> Decision | None:
     return _wait(o, "spec_invalid", Verdict(False, Work.STALLED, Reason.SPEC_INVALID, o.spec_error or ""), now, IDLE_LOOK)
 
 
+def spec_not_allowed(o: Observed, now: datetime) -> Decision | None:
+    """The operator's allow-lists do not have what the spec names. Before `settled`: whom a shorter list hits is to be seen at once."""
+    found = not_allowed(_spec(o), o.runner)
+    if found is None:
+        return None
+    return _wait(o, "spec_not_allowed", Verdict(False, Work.STALLED, Reason.NOT_ALLOWED, found), now, IDLE_LOOK)
+
+
 def settled(o: Observed, now: datetime) -> Decision | None:
     """The same question has its final answer: nothing is run, whoever restarts."""
     run = o.status.run
@@ -221,6 +230,7 @@ RULES: Final[tuple[Rule, ...]] = (
     run_active,
     run_vanished,
     spec_invalid,
+    spec_not_allowed,
     settled,
     suspended,
     source_missing,

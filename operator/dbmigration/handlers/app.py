@@ -34,7 +34,7 @@ def main() -> int:
     configure_logs(settings.log_format, settings.log_level)
     api = connect(connections=settings.workers)
     try:
-        runner = replace(settings.runner or _own_image(api, settings), cluster=settings.cluster)
+        runner = replace(settings.runner or _own_image(api, settings), cluster=settings.cluster, allowed=settings.allowed)
         with ThreadPoolExecutor(settings.workers, thread_name_prefix="reconcile") as threads:
             _run(settings, runner, api, threads)
     finally:

@@ -2,17 +2,19 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dbmigration.api.reasons import Reason
-from dbmigration.decide.observed import Runner
+from dbmigration.decide.allowed import ANYTHING, S3_SETTING, SERVICE_ACCOUNTS_SETTING
+from dbmigration.decide.observed import AllowLists, Runner
 from dbmigration.errors import Usage
 
 
 @dataclass(frozen=True, slots=True)
 class OperatorSettings:
     """`runner` None: the image of the pod `pod_name` in `pod_namespace`, which is our own. `namespaces` empty: the whole cluster.
-    `health_port` 0: no health endpoint. `cluster`: how claims on databases name this cluster, "" when it has no name."""
+    `health_port` 0: no health endpoint. `cluster`: how claims on databases name this cluster, "" when it has no name. `allowed`: what
+    resources may name."""
 
     runner: Runner | None
     pod_name: str = ""
@@ -23,12 +25,14 @@ class OperatorSettings:
     workers: int = 8
     health_port: int = 8080
     cluster: str = ""
+    allowed: AllowLists = field(default_factory=AllowLists)
 
 
 def read_settings(environ: Mapping[str, str]) -> OperatorSettings:
     """From DBMIGRATION_RUNNER_IMAGE and DBMIGRATION_RUNNER_PULL_POLICY, else POD_NAME and POD_NAMESPACE; DBMIGRATION_WATCH_NAMESPACES
     (comma-separated), DBMIGRATION_LOG_FORMAT (json or console), DBMIGRATION_LOG_LEVEL, DBMIGRATION_WORKERS, DBMIGRATION_HEALTH_PORT and
-    DBMIGRATION_CLUSTER. Raises Usage."""
+    DBMIGRATION_CLUSTER; DBMIGRATION_ALLOWED_SERVICE_ACCOUNTS (none) and DBMIGRATION_ALLOWED_S3_HOSTS (all), lists of patterns. Raises
+    Usage."""
     image = environ.get("DBMIGRATION_RUNNER_IMAGE", "")
     pod_name, pod_namespace = environ.get("POD_NAME", ""), environ.get("POD_NAMESPACE", "")
     if not image and not (pod_name and pod_namespace):
@@ -46,13 +50,20 @@ def read_settings(environ: Mapping[str, str]) -> OperatorSettings:
         runner=Runner(image, policy) if image else None,
         pod_name=pod_name,
         pod_namespace=pod_namespace,
-        namespaces=tuple(name.strip() for name in environ.get("DBMIGRATION_WATCH_NAMESPACES", "").split(",") if name.strip()),
+        namespaces=_list(environ, "DBMIGRATION_WATCH_NAMESPACES"),
         log_format=log_format,
         log_level=environ.get("DBMIGRATION_LOG_LEVEL", "INFO").upper(),
         workers=_number(environ, "DBMIGRATION_WORKERS", 8, least=1),
         health_port=_number(environ, "DBMIGRATION_HEALTH_PORT", 8080, least=0),
         cluster=cluster,
+        allowed=AllowLists(_list(environ, SERVICE_ACCOUNTS_SETTING), _list(environ, S3_SETTING, ANYTHING)),
     )
+
+
+def _list(environ: Mapping[str, str], name: str, default: str = "") -> tuple[str, ...]:
+    """Separated by commas. Where nothing is said, or no more than that, the default."""
+    found = tuple(item.strip() for item in environ.get(name, "").split(",") if item.strip())
+    return found or tuple(filter(None, (default,)))
 
 
 def _number(environ: Mapping[str, str], name: str, default: int, *, least: int) -> int:
