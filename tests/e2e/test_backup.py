@@ -102,6 +102,24 @@ def test_next_migration_takes_its_own_backup_of_what_the_first_made(studio: Stud
     assert table.splitlines() == ["COPY public.first (id) FROM stdin;", "42"]
 
 
+def test_a_backup_that_somebody_else_takes_is_shown_as_declared_and_never_as_proved(studio: Studio) -> None:
+    external = {"provider": "pgBackRest, stanza studio", "recoveryPoint": "5m", "restoreTestedOn": "2026-11-01"}
+    seen = studio.start(FIRST, backup={"policy": "External", "external": external})
+    backed_up = seen.condition(ConditionType.BACKED_UP)
+    assert backed_up is not None
+    assert (backed_up.status, backed_up.reason) == ("Unknown", Reason.BACKUP_DECLARED)
+    assert all(word in backed_up.message for word in ("pgBackRest, stanza studio", "not proved", "5m", "2026-11-01"))
+    declared = seen.status.declared_backup
+    assert declared is not None
+    assert studio.database.rows(f"SELECT '{declared.lsn}'::pg_lsn < pg_current_wal_lsn()") == ["t"]
+    assert seen.status.backup is None
+    assert ("Normal", "BackupDeclared") in [(kind, reason) for kind, reason, _ in studio.events()]
+
+    # Another word for the same starts no run.
+    studio.put_resource(backup={"policy": "External", "external": external | {"provider": "barman"}})
+    assert studio.wait_ready(version="001").status.run == seen.status.run
+
+
 def nothing_applied(studio: Studio) -> bool:
     """No migration's table, and nothing of ours in the database."""
     schemas = studio.database.rows("SELECT nspname FROM pg_namespace WHERE nspname = 'dbmigration'")

@@ -27,7 +27,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
         {"backup": {"policy": "Skip", "destination": {"persistentVolumeClaim": {"claimName": "backups"}}}},
         "leave destination out, or write policy: Required",
     ),
-    ("a policy that does not exist", {"backup": {"policy": "External"}}, 'supported values: "Required", "Skip"'),
+    ("a policy that does not exist", {"backup": {"policy": "Maybe"}}, 'supported values: "Required", "External", "Skip"'),
     ("a target with its name", {"target": "004_create_lancio_org"}, "target is the number of a file"),
     ("a target without quotes", {"target": 4}, "must be of type string"),
     ("a duration without its unit", {"execution": {"lockTimeout": "5"}}, "write a duration like 500ms, 2s, 1m30s or 4h"),
@@ -49,6 +49,13 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("a drift check that says nothing", {"driftCheck": {}}, "driftCheck needs schedule, policy or both"),
     ("a time zone for no schedule", {"driftCheck": {"policy": "Off", "timeZone": "UTC"}}, "driftCheck.timeZone is about"),
     ("a severity that is no choice", {"lint": {"failOn": "note"}}, 'supported values: "error", "warning", "never"'),
+    ("an external backup without a name", {"backup": {"policy": "External"}}, "backup.policy External needs what protects the database"),
+    (
+        "an external backup beside a dump",
+        {"backup": {"policy": "External", "external": {"provider": "x"}, "destination": {"s3": {"bucket": "backups"}}}},
+        "backup.policy External takes no dump",
+    ),
+    ("a name for no external backup", {"backup": {"policy": "Skip", "external": {"provider": "x"}}}, "goes with policy External only"),
     ("a misspelt field", {"backups": {"policy": "Skip"}}, 'unknown field "spec.backups"'),
 ]
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from dbmigration.api.reasons import Reason
-from dbmigration.api.report import BackupRecord, Database, Failure, MigrationReport, Outcome, Report
+from dbmigration.api.report import BackupRecord, Database, DeclaredBackup, Failure, MigrationReport, Outcome, Report
 from dbmigration.api.spec import Spec
 from dbmigration.api.states import State
 from dbmigration.api.status import RunStatus, Status
@@ -106,6 +106,8 @@ BACKUP = BackupRecord(
     completed_at=NOW,
     verified=True,
 )
+
+DECLARED = DeclaredBackup(provider="pgBackRest, stanza studio", recovery_point="5m", lsn="0/16B3748", at=NOW)
 
 
 def report(**changes: Any) -> Report:

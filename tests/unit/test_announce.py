@@ -8,7 +8,7 @@ from dbmigration.api.report import Report
 from dbmigration.api.status import Status
 from dbmigration.decide.observed import JobSeen, MissingSource, Observed
 from dbmigration.decide.rules import decide
-from tests.unit.observing import NOW, ended, failure_report, files, report, seen
+from tests.unit.observing import DECLARED, NOW, ended, failure_report, files, report, seen
 
 
 class Resource:
@@ -55,6 +55,12 @@ def test_a_first_install_is_three_events() -> None:
     resource = Resource()
     assert resource.run(report()) == ["RunStarted", "BackupVerified", "Migrated"]
     assert not any(warning for _, _, warning in resource.said)
+
+
+def test_a_backup_that_is_only_declared_is_said_as_that() -> None:
+    resource = Resource()
+    told = report(backup=None, backup_reason=Reason.BACKUP_DECLARED, declared_backup=DECLARED)
+    assert resource.run(told) == ["RunStarted", "BackupDeclared", "Migrated"]
 
 
 def test_a_run_with_nothing_to_do_only_says_that_it_started() -> None:

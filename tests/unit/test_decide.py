@@ -15,6 +15,7 @@ from dbmigration.decide.decision import Decision
 from dbmigration.decide.observed import Blocked, InvalidSource, JobSeen, MissingSource, Observed, PodSeen, PodState, Progress
 from dbmigration.decide.rules import JOBS_KEPT, RULES, decide, start_refused
 from tests.unit.observing import (
+    DECLARED,
     DIGEST,
     NOW,
     RUNNER,
@@ -461,6 +462,8 @@ def test_failure_before_the_database_was_seen_keeps_what_was_known() -> None:
         ({"backup": None, "backup_reason": Reason.BACKUP_SKIPPED}, Status(), ("False", "BackupSkipped")),
         ({"backup": None, "backup_reason": Reason.NOTHING_PENDING}, Status(), ("False", "NothingPending")),
         ({"backup": None, "backup_reason": Reason.BACKUP_FAILED}, Status(), ("False", "BackupFailed")),
+        ({"backup": None, "backup_reason": Reason.BACKUP_DECLARED, "declared_backup": DECLARED}, Status(), ("Unknown", "BackupDeclared")),
+        ({"backup": None, "backup_reason": Reason.BACKUP_DECLARED}, Status(), ("Unknown", "BackupDeclared")),
     ],
 )
 def test_no_backup_always_has_an_explicit_reason(reported: dict[str, object], before: Status, says: tuple[str, str]) -> None:
@@ -468,6 +471,27 @@ def test_no_backup_always_has_an_explicit_reason(reported: dict[str, object], be
     found = find(after.conditions, "BackedUp")
     assert found
     assert (found.status, found.reason) == says
+
+
+def test_what_is_declared_stays_until_the_next_change_says_otherwise() -> None:
+    declared = report(backup=None, backup_reason=Reason.BACKUP_DECLARED, declared_backup=DECLARED)
+    first = decide(seen(status=status(run()), jobs=(ended(declared),)), NOW).status
+    assert first.declared_backup == DECLARED
+    found = find(first.conditions, "BackedUp")
+    assert found
+    assert "pgBackRest" in found.message
+    assert "0/16B3748" in found.message
+    nothing = report(backup=None, backup_reason=Reason.NOTHING_PENDING, applied_now=())
+    second = decide(seen(status=first.model_copy(update={"run": run()}), jobs=(ended(nothing),)), NOW).status
+    assert second.declared_backup == DECLARED
+    third = decide(seen(status=second.model_copy(update={"run": run()}), jobs=(ended(report()),)), NOW).status
+    assert third.declared_backup is None
+
+
+def test_what_an_external_backup_is_called_starts_no_run() -> None:
+    before, after = (spec(backup={"policy": "External", "external": {"provider": name}}) for name in ("barman", "pgBackRest"))
+    assert key_of(before) == key_of(after)
+    assert key_of(before) != key_of(spec(backup={"policy": "Skip"}))
 
 
 def test_nothing_pending_after_a_backed_up_change_keeps_backed_up_true() -> None:

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from dbmigration.api.backup import BackupPolicy
 from dbmigration.api.durations import milliseconds
-from dbmigration.api.spec import BackupPolicy
 from tests.unit.observing import SPEC, spec
 
 
@@ -24,6 +24,16 @@ def test_defaults_are_the_careful_ones() -> None:
         {"backup": {"policy": "Required"}},
         {"backup": {"policy": "Skip", "destination": {"persistentVolumeClaim": {"claimName": "x"}}}},
         {"backup": {"policy": "Maybe"}},
+        {"backup": {"policy": "External"}},
+        {"backup": {"policy": "External", "external": {}}},
+        {"backup": {"policy": "External", "external": {"provider": ""}}},
+        {"backup": {"policy": "External", "external": {"provider": "two\nlines"}}},
+        {"backup": {"policy": "External", "external": {"provider": "x", "recoveryPoint": "soon"}}},
+        {"backup": {"policy": "External", "external": {"provider": "x", "restoreTestedOn": "yesterday"}}},
+        {"backup": {"policy": "External", "external": {"provider": "x"}, "retention": {"keepLast": 1}}},
+        {"backup": {"policy": "External", "external": {"provider": "x"}, "destination": {"s3": {"bucket": "backups"}}}},
+        {"backup": {"policy": "Skip", "external": {"provider": "x"}}},
+        {"backup": {"destination": {"s3": {"bucket": "backups"}}, "external": {"provider": "x"}}},
         {"backup": {"destination": {}}},
         {"backup": {"destination": {"persistentVolumeClaim": {"claimName": "x"}, "s3": {"bucket": "backups"}}}},
         {"backup": {"destination": {"s3": {"bucket": "Not_a_bucket"}}}},

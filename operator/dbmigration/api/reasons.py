@@ -92,6 +92,7 @@ class Reason(StrEnum):
     # What the BackedUp condition says.
     BACKUP_VERIFIED = "BackupVerified"
     BACKUP_SKIPPED = "BackupSkipped"
+    BACKUP_DECLARED = "BackupDeclared"
     NOTHING_PENDING = "NothingPending"
 
     # What the SchemaInSync condition says, beside SchemaDrifted and why a look failed.

@@ -3,7 +3,7 @@
 The termination message of a pod holds at most 4 KiB, so it carries `Report.summary()`; the whole report is one JSON line on stdout.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Self
 
@@ -84,6 +84,31 @@ class BackupRecord(Shown):
     """It was read to its end, and what is stored has the SHA-256 of what was dumped."""
 
 
+class DeclaredBackup(Shown):
+    """What was declared to protect the database before a change, and where the write-ahead log was then. Nobody proved it."""
+
+    provider: str
+    """Who takes the backups, and under which name."""
+    recovery_point: str | None = None
+    """How much can be lost at most, as the provider promises."""
+    restore_tested_on: date | None = None
+    """The day of the last restore that was tried."""
+    restore_guide: str | None = None
+    """Where it stands how to restore."""
+    lsn: str | None = None
+    """Place in the write-ahead log before the change: recovery_target_lsn of a recovery that undoes it."""
+    at: datetime
+    """When that was."""
+
+    def __str__(self) -> str:
+        """In one sentence, for a person who may have to go back."""
+        lost = f", at most {self.recovery_point} are lost" if self.recovery_point else ""
+        tested = f", restore tested on {self.restore_tested_on}" if self.restore_tested_on else ""
+        lsn = f"LSN {self.lsn}, " if self.lsn else ""
+        guide = f"; how to restore: {self.restore_guide}" if self.restore_guide else ""
+        return f"declared, not proved: {self.provider}{lost}{tested}. Before the change it was {lsn}{self.at:%Y-%m-%dT%H:%M:%SZ}{guide}"
+
+
 class MigrationReport(Shown):
     """One file of the plan after the run."""
 
@@ -122,7 +147,8 @@ class Report(Reported):
     `applied_now`, `seeded_now`, `rolled_back_now`: names of the files that this very run applied or rolled back, in order;
     `baselined_now`: how many it recorded without running them.
     `undone_now`: what it applied and took back after a failure (not in `applied_now`), `not_undone`: what it could not take back.
-    `executed_sql`: a migration's own SQL was begun (counts as an attempt). `backup_reason`: why there is or is not a backup.
+    `executed_sql`: a migration's own SQL was begun (counts as an attempt). `backup_reason`: why there is or is not a backup;
+    `declared_backup`: what stands in for it.
     `verified_file`: the newest file whose verify script passed in this run. `drift`: the first of the `drift_count` differences between
     the schema as it was before the run and what migrations had made of it, one line each. `losses`: what a rollback takes away.
     `approved_hash`: the approved plan of which the plan is the whole or the rest.
@@ -157,6 +183,7 @@ class Report(Reported):
     pending_names: tuple[str, ...] = ()
     backup: BackupRecord | None = None
     backup_reason: Reason | None = None
+    declared_backup: DeclaredBackup | None = None
     verified_file: str | None = None
     verify_reason: Reason | None = None
     drift: tuple[str, ...] = ()

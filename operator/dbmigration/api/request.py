@@ -1,6 +1,6 @@
 """What the operator asks of one run: written by `kube/`, read by `run/`, as one JSON document in the Job's environment."""
 
-from datetime import datetime
+from datetime import date, datetime
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -63,9 +63,19 @@ class S3Request(Model):
     secret_name: str | None = None
 
 
+class ExternalRequest(Model):
+    """The fields of `spec.backup.external`."""
+
+    provider: str
+    recovery_point: str | None = None
+    restore_tested_on: date | None = None
+    restore_guide: str | None = None
+
+
 class BackupRequest(Model):
-    """`required` False: the resource says policy Skip. `prefix` is the folder below the volume's root, `uri_base` the volume's name
-    in the record's URI, like "pvc://claim". `keep_last` and `keep_days`: which older backups of the folder stay; neither: all."""
+    """`required` False: no dump is taken. `prefix` is the folder below the volume's root, `uri_base` the volume's name
+    in the record's URI, like "pvc://claim". `keep_last` and `keep_days`: which older backups of the folder stay; neither: all.
+    `external`: it says policy External."""
 
     required: bool
     prefix: str = ""
@@ -73,6 +83,7 @@ class BackupRequest(Model):
     keep_last: int | None = None
     keep_days: int | None = None
     s3: S3Request | None = None
+    external: ExternalRequest | None = None
 
 
 class RollbackRequest(Model):

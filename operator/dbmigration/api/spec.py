@@ -9,6 +9,7 @@ from typing import Annotated, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
+from dbmigration.api.backup import NEEDS_DESTINATION, Backup
 from dbmigration.api.checks import DriftCheck, Lint
 from dbmigration.api.database import DatabaseSpec
 from dbmigration.api.fields import (
@@ -71,129 +72,6 @@ class Execution(SpecModel):
     """How often a file is tried again within one run after a lock timeout, a deadlock or a serialization failure."""
     out_of_order: bool = False
     """Allow a file with a lower number than one that is already applied."""
-
-
-_KEEPS_SOMETHING = "backup.retention needs keepLast, keepDays or both; to keep every backup leave retention out"
-
-
-class PersistentVolumeClaimRef(SpecModel):
-    """A PersistentVolumeClaim of the resource's own namespace."""
-
-    claim_name: ObjectName
-    """Name of the claim. Dumps go to a folder named like the resource."""
-
-
-class S3SecretRef(SpecModel):
-    """A Secret of the resource's own namespace with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, if need be, AWS_SESSION_TOKEN."""
-
-    name: ObjectName
-    """Name of the Secret."""
-
-
-class S3Encryption(StrEnum):
-    """How the store encrypts what it gets."""
-
-    AES256 = "AES256"
-    KMS = "aws:kms"
-
-
-class S3Destination(SpecModel):
-    """A bucket of S3, or of what speaks its language."""
-
-    bucket: str = Field(min_length=3, max_length=63, pattern=r"^[a-z0-9][a-z0-9.-]*[a-z0-9]$")
-    """Name of the bucket."""
-    prefix: str = Field(default="", max_length=512, pattern=r"^([A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*)?$")
-    """Where in the bucket; the resource's namespace and name follow. Without slashes at its ends."""
-    endpoint: str | None = Field(default=None, max_length=512, pattern=r"^https?://[^\s/?#@]+/?$")
-    """The store's address, as https://minio.storage.svc:9000. Without it, Amazon's."""
-    region: str | None = Field(default=None, max_length=64, pattern=r"^[a-z0-9-]+$")
-    """The bucket's region."""
-    secret_ref: S3SecretRef | None = None
-    """Who we are there. Without it, what the pod's service account stands for (job.serviceAccountName, with a web identity)."""
-    encryption: S3Encryption | None = None
-    """Ask the store to encrypt: AES256, or aws:kms. Without it, the bucket's own default holds."""
-    kms_key_id: str | None = Field(default=None, max_length=2048, pattern=r"^[A-Za-z0-9:/_-]+$")
-    """The key for encryption aws:kms; without it, the account's default key."""
-
-
-_ONE_DESTINATION = "backup.destination takes exactly one of persistentVolumeClaim and s3"
-
-
-class BackupDestination(SpecModel):
-    """Where dumps go: a volume, or a bucket."""
-
-    model_config = ConfigDict(json_schema_extra=rules(rule("has(self.persistentVolumeClaim) != has(self.s3)", _ONE_DESTINATION)))
-
-    persistent_volume_claim: PersistentVolumeClaimRef | None = None
-    """A volume."""
-    s3: S3Destination | None = None
-    """A bucket."""
-
-    @model_validator(mode="after")
-    def _is_one(self) -> Self:
-        if (self.persistent_volume_claim is None) == (self.s3 is None):
-            raise ValueError(_ONE_DESTINATION)
-        return self
-
-
-class Retention(SpecModel):
-    """Which backups of this resource stay once there is a newer one: what either field keeps.
-
-    Only verified ones count, and the newest always stays.
-    """
-
-    model_config = ConfigDict(json_schema_extra=rules(rule("has(self.keepLast) || has(self.keepDays)", _KEEPS_SOMETHING)))
-
-    keep_last: int | None = Field(default=None, ge=1, le=10_000)
-    """The newest so many."""
-    keep_days: int | None = Field(default=None, ge=1, le=36_500)
-    """Those younger than so many days."""
-
-    @model_validator(mode="after")
-    def _says_something(self) -> Self:
-        if self.keep_last is None and self.keep_days is None:
-            raise ValueError(_KEEPS_SOMETHING)
-        return self
-
-
-class BackupPolicy(StrEnum):
-    """Whether a verified dump comes before the first statement."""
-
-    REQUIRED = "Required"
-    SKIP = "Skip"
-
-
-_NEEDS_DESTINATION = (
-    "backup.policy Required (the default) needs backup.destination.persistentVolumeClaim.claimName, or backup.destination.s3; "
-    "to migrate without a backup write backup: {policy: Skip}"
-)
-_TAKES_NO_DESTINATION = "backup.policy Skip takes no destination: leave destination out, or write policy: Required"
-
-
-class Backup(SpecModel):
-    """A pg_dump that was read to its end before anything is migrated."""
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            rule("self.policy != 'Required' || has(self.destination)", _NEEDS_DESTINATION),
-            rule("self.policy != 'Skip' || !has(self.destination)", _TAKES_NO_DESTINATION),
-        )
-    )
-
-    policy: BackupPolicy = BackupPolicy.REQUIRED
-    """Required: no migration without a verified backup. Skip: none is taken, and the resource says so."""
-    destination: BackupDestination | None = None
-    """Where dumps go. Needed by policy Required."""
-    retention: Retention | None = None
-    """Which older backups stay. Without it, all do."""
-
-    @model_validator(mode="after")
-    def _destination_fits_policy(self) -> Self:
-        if self.policy is BackupPolicy.REQUIRED and self.destination is None:
-            raise ValueError(_NEEDS_DESTINATION)
-        if self.policy is BackupPolicy.SKIP and self.destination is not None:
-            raise ValueError(_TAKES_NO_DESTINATION)
-        return self
 
 
 class Rollback(SpecModel):
@@ -278,7 +156,7 @@ class Spec(SpecModel):
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            rule("has(self.backup)", _NEEDS_DESTINATION),
+            rule("has(self.backup)", NEEDS_DESTINATION),
             rule("!has(self.rollback) || !has(self.target) || self.target == self.rollback.to", _NO_TARGET_BESIDE),
         )
     )

@@ -87,6 +87,8 @@ def failure_lines(
 def _standing(result: "RunResult") -> Iterator[str]:
     if result.backup is not None:
         yield f"backup: {result.backup.uri}"
+    if result.declared is not None:
+        yield f"backup: {result.declared}"
     if result.applied:
         yield f"applied in this run: {_names([done.name for done in result.applied])}"
     if result.undone:

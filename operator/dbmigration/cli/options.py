@@ -15,7 +15,7 @@ from dbmigration.run.options import OnFailure as OnFailurePolicy
 if TYPE_CHECKING:
     from dbmigration.backup.s3 import Bucket
     from dbmigration.postgres.conninfo import ConnInfo
-    from dbmigration.run.options import BackupTarget
+    from dbmigration.run.options import BackupTarget, ExternalBackup
 
 PRODUCTION = "production"
 
@@ -62,7 +62,19 @@ BackupDir = Annotated[
         show_default=False,
     ),
 ]
-NoBackup = Annotated[bool, words.Option("--no-backup", help="Go on without a backup. In production this or --backup-dir is required.")]
+NoBackup = Annotated[
+    bool,
+    words.Option("--no-backup", help="Go on without a backup. In production this, --backup-dir or --external-backup is required."),
+]
+External = Annotated[
+    str | None,
+    words.Option(
+        "--external-backup",
+        metavar="WORDS",
+        help="Take no dump: this protects the database, like 'pgBackRest, stanza studio'. It is said in the result, and not proved.",
+        show_default=False,
+    ),
+]
 LockTimeout = Annotated[
     str, words.Option("--lock-timeout", metavar="TIME", help="How long one try of a statement waits for a table's lock; grows with tries.")
 ]
@@ -180,14 +192,14 @@ def read_scratch(dsn: str | None, private: bool) -> "ConnInfo | None":
     return ConnInfo.from_dsn(dsn)
 
 
-def read_backup(environment: str | None, directory: str | None, no_backup: bool) -> "BackupTarget | None":
-    """Where to back up to; None: a person said not to, or it is no production. Raises words.BadParameter."""
-    if directory is not None and no_backup:
-        raise words.BadParameter("--backup-dir and --no-backup exclude each other", param_hint="--no-backup")
+def read_backup(environment: str | None, directory: str | None, no_backup: bool, external: str | None = None) -> "BackupTarget | None":
+    """Where to back up to; None: a person said not to, or what does it, or it is no production. Raises words.BadParameter."""
+    if (directory is not None) + no_backup + (external is not None) > 1:
+        raise words.BadParameter("--backup-dir, --external-backup and --no-backup exclude each other", param_hint="--no-backup")
     if directory is None:
-        if environment == PRODUCTION and not no_backup:
+        if environment == PRODUCTION and not no_backup and external is None:
             raise words.BadParameter(
-                "in production either --backup-dir DIR or --no-backup has to be given: nothing is skipped silently",
+                "in production one of --backup-dir, --external-backup and --no-backup has to be given: nothing is skipped silently",
                 param_hint="--backup-dir",
             )
         return None
@@ -196,6 +208,17 @@ def read_backup(environment: str | None, directory: str | None, no_backup: bool)
     if "://" in directory:
         return BackupTarget(Path(), bucket=read_bucket(directory, "--backup-dir"))
     return BackupTarget(Path(directory))
+
+
+def read_external(text: str | None) -> "ExternalBackup | None":
+    """Raises words.BadParameter."""
+    if text is None:
+        return None
+    from dbmigration.run.options import ExternalBackup
+
+    if not text.strip() or not text.isprintable():
+        raise words.BadParameter("say in one line what takes the backups", param_hint="--external-backup")
+    return ExternalBackup(text.strip())
 
 
 def read_bucket(uri: str, option: str) -> "Bucket":

@@ -10,7 +10,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
-from dbmigration.api.spec import S3Destination, Spec
+from dbmigration.api.backup import S3Destination
+from dbmigration.api.spec import Spec
 from dbmigration.decide.observed import AllowLists, Runner
 
 ANYTHING: Final = "*"

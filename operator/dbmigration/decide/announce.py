@@ -43,6 +43,10 @@ def _started(observed: Observed, after: Status) -> Announcement | None:
 
 
 def _backed_up(report: Report | None) -> Announcement | None:
+    if report is not None and report.backup_reason is Reason.BACKUP_DECLARED and report.declared_backup is not None:
+        declared = report.declared_backup
+        message = clip(f"no dump was taken; {declared}")
+        return Announcement(Reason.BACKUP_DECLARED, message, identity=f"{report.run_id}/declared", at=declared.at)
     if report is None or report.backup is None or not report.backup.verified:
         return None
     record = report.backup

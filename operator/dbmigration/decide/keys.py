@@ -8,7 +8,7 @@ from dbmigration.api.spec import Spec
 from dbmigration.decide.observed import Observed, Runner
 
 _RUN_FIELDS = {"database", "environment", "target", "rollback", "history", "execution", "backup", "baseline"}
-_NO_RESULT = {"backup": {"retention"}}
+_NO_RESULT = {"backup": {"retention", "external"}}
 _NAME_PART = 40
 _HASH = 16
 

@@ -29,6 +29,7 @@ from dbmigration.decide.results import Result
 MOST_BACKOFF = timedelta(minutes=5)
 _MENDED_IN_THE_FILE = (Reason.SQL_FAILED, Reason.VERIFY_FAILED, Reason.SEED_FAILED)
 _ABOUT_THE_SECRET = (Reason.SECRET_MISSING, Reason.SECRET_INVALID, Reason.AUTHENTICATION_FAILED)
+_OF_A_CHANGE = (Reason.BACKUP_VERIFIED, Reason.BACKUP_SKIPPED, Reason.BACKUP_DECLARED)
 _VERIFY_REASONS = (Reason.VERIFY_PASSED, Reason.NO_VERIFY_FILE, Reason.VERIFY_FAILED, Reason.ROLLED_BACK)
 
 
@@ -186,6 +187,8 @@ def _database_state(status: Status, report: Report) -> dict[str, Any]:
         }
     if report.backup is not None and report.backup.verified:
         changes["backup"] = report.backup
+    if report.backup_reason in _OF_A_CHANGE:
+        changes["declared_backup"] = report.declared_backup
     # model_copy does not validate: a version of 10,000 characters must be found out here, not by the API server.
     Status.model_validate(status.model_copy(update=changes).model_dump(by_alias=True))
     return changes
@@ -204,9 +207,14 @@ def _backed_up(status: Status, report: Report) -> Proof | None:
         return None
     if report.backup_reason == Reason.NOTHING_PENDING:
         # Nothing was changed, so what was said of the last change is still true.
-        return None if status.backup else Proof(False, Reason.NOTHING_PENDING, "no file was pending, so no backup was needed")
+        if status.backup or status.declared_backup:
+            return None
+        return Proof(False, Reason.NOTHING_PENDING, "no file was pending, so no backup was needed")
     if report.backup_reason == Reason.BACKUP_SKIPPED:
         return Proof(False, Reason.BACKUP_SKIPPED, "spec.backup.policy is Skip: no backup was taken before the last change")
+    if report.backup_reason == Reason.BACKUP_DECLARED:
+        # Unknown: it is neither proved nor known to be missing.
+        return Proof(None, Reason.BACKUP_DECLARED, str(report.declared_backup or "spec.backup.policy is External"))
     return Proof(False, report.backup_reason, report.message)
 
 

@@ -1,9 +1,19 @@
 """From a spec to one run: the request that the Job gets."""
 
+from dbmigration.api.backup import BackupPolicy, ExternalBackup, S3Destination
 from dbmigration.api.durations import milliseconds
 from dbmigration.api.reasons import Reason
-from dbmigration.api.request import BackupRequest, ExecutionRequest, ResourceRef, RollbackRequest, RunRequest, S3Request, SecretKeys
-from dbmigration.api.spec import BackupPolicy, OnFailure, S3Destination, Spec
+from dbmigration.api.request import (
+    BackupRequest,
+    ExecutionRequest,
+    ExternalRequest,
+    ResourceRef,
+    RollbackRequest,
+    RunRequest,
+    S3Request,
+    SecretKeys,
+)
+from dbmigration.api.spec import OnFailure, Spec
 from dbmigration.decide import keys
 from dbmigration.decide.decision import StartRun
 from dbmigration.decide.observed import FoundSource, Observed
@@ -73,7 +83,7 @@ def _request(observed: Observed, spec: Spec, source: FoundSource, name: str, att
 def _backup(observed: Observed, spec: Spec) -> BackupRequest:
     destination = spec.backup.destination
     if spec.backup.policy is not BackupPolicy.REQUIRED or destination is None:
-        return BackupRequest(required=False)
+        return BackupRequest(required=False, external=_external(spec.backup.external) if spec.backup.external else None)
     retention = spec.backup.retention
     claim, s3 = destination.persistent_volume_claim, destination.s3
     return BackupRequest(
@@ -85,6 +95,10 @@ def _backup(observed: Observed, spec: Spec) -> BackupRequest:
         keep_days=retention.keep_days if retention else None,
         s3=_s3(s3) if s3 else None,
     )
+
+
+def _external(declared: ExternalBackup) -> ExternalRequest:
+    return ExternalRequest(**declared.model_dump())
 
 
 def _s3(destination: S3Destination) -> S3Request:

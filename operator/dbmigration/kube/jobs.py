@@ -6,6 +6,7 @@ optionally, so that the runner says clearly what is missing where a pod would ha
 
 from typing import Any, Final
 
+from dbmigration.api.backup import BackupDestination
 from dbmigration.api.database import CaRef
 from dbmigration.api.names import (
     API_VERSION,
@@ -33,7 +34,7 @@ from dbmigration.api.request import (
     TERMINATION_LOG,
     RunRequest,
 )
-from dbmigration.api.spec import BackupDestination, Resources, Spec
+from dbmigration.api.spec import Resources, Spec
 from dbmigration.decide.decision import StartRun
 from dbmigration.decide.looks import LOOK_SECONDS
 from dbmigration.decide.observed import Runner

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
+from dbmigration.api.reasons import Reason
 from dbmigration.errors import DbmigrationError
 from dbmigration.postgres.session import Session
-from dbmigration.run.options import BackupTarget
-from dbmigration.run.result import RunResult
+from dbmigration.run.options import BackupTarget, ExternalBackup
+from dbmigration.run.result import RunResult, now
 
 
 def look_before(session: Session, result: RunResult, say: Callable[[str], None]) -> None:
@@ -32,6 +33,21 @@ def check_space(session: Session, target: BackupTarget, result: RunResult, say: 
     if warning is not None:
         _warn((f"WARNING: {warning}",), result, say)
     return size
+
+
+def declare(session: Session, external: ExternalBackup, result: RunResult, say: Callable[[str], None]) -> None:
+    """No dump is taken: who has to go back needs to know to where. Raises what `Session.query` does when the server is gone."""
+    from dataclasses import asdict
+    from datetime import UTC
+
+    from dbmigration.api.report import DeclaredBackup
+    from dbmigration.postgres.recovery_point import read_recovery_point
+
+    point = read_recovery_point(session)
+    result.backup_reason = Reason.BACKUP_DECLARED
+    result.declared = DeclaredBackup(**asdict(external), lsn=point.lsn, at=(point.at or now()).astimezone(UTC))
+    if point.warning is not None:
+        _warn((f"WARNING: {point.warning}",), result, say)
 
 
 def remove_outdated(target: BackupTarget, result: RunResult, say: Callable[[str], None]) -> None:

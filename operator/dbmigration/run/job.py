@@ -22,7 +22,7 @@ from dbmigration.postgres.claim import Owner
 from dbmigration.postgres.conninfo import ConnInfo
 from dbmigration.postgres.settings import Execution
 from dbmigration.run.engine import Engine
-from dbmigration.run.options import BackupTarget, DriftPolicy, LintPolicy, OnFailure, RunOptions
+from dbmigration.run.options import BackupTarget, DriftPolicy, ExternalBackup, LintPolicy, OnFailure, RunOptions
 from dbmigration.run.progress import Progress
 from dbmigration.run.reporting import build_report, internal_error
 from dbmigration.run.result import RunResult, now
@@ -144,6 +144,7 @@ def _options(request: api.RunRequest) -> RunOptions:
         ),
         out_of_order=execution.out_of_order,
         backup=_backup_target(request.backup),
+        external=ExternalBackup(**request.backup.external.model_dump()) if request.backup.external else None,
         expected_digest=request.source_digest,
         reapply_rolled_back=request.reapply_rolled_back,
         lock_wait=LOCK_WAIT,

@@ -1,7 +1,7 @@
 """What either face, Job or command line, asks of the engine."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +32,16 @@ class BackupTarget:
     bucket: "Bucket | None" = None
 
 
+@dataclass(frozen=True, slots=True)
+class ExternalBackup:
+    """What somebody else does to protect the database, in their words: `spec.backup.external`."""
+
+    provider: str
+    recovery_point: str | None = None
+    restore_tested_on: date | None = None
+    restore_guide: str | None = None
+
+
 class DriftPolicy(StrEnum):
     """What to do when the schema is not what migrations made."""
 
@@ -58,7 +68,8 @@ class OnFailure(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """One run. `history` None: what dbmigration.toml says, else the default place. `backup` None: no dump, and the result says so.
+    """One run. `history` None: what dbmigration.toml says, else the default place. `backup` None: no dump, and the result says so,
+    and what `external` declares instead.
 
     `actor` stands in the database's own record of what was done (None: the database user). `expected_digest`: refuse a folder whose bytes
     are not those (SourceChanging). `lock_wait` in seconds. `layout` None: what dbmigration.toml says, else our own. `reapply_rolled_back`:
@@ -80,6 +91,7 @@ class RunOptions:
     execution: Execution = field(default_factory=Execution)
     out_of_order: bool = False
     backup: BackupTarget | None = None
+    external: ExternalBackup | None = None
     expected_digest: str | None = None
     reapply_rolled_back: bool = False
     lock_wait: float = 60.0

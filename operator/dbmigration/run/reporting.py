@@ -63,6 +63,7 @@ def build_report(result: RunResult, *, environment: str | None) -> api.Report:
         pending_names=result.pending(),
         backup=_backup(result),
         backup_reason=result.backup_reason,
+        declared_backup=result.declared,
         verified_file=result.verified_file,
         verify_reason=_verify_reason(result),
         drift=tuple(_clip(str(drift), DRIFT_LINE_LIMIT) for drift in result.drift[:DRIFT_LINES]),

@@ -11,6 +11,7 @@ from dbmigration.migrations.model import Plan, PlannedMigration
 from dbmigration.postgres.session import Server
 
 if TYPE_CHECKING:
+    from dbmigration.api.report import DeclaredBackup
     from dbmigration.backup.record import Backup
     from dbmigration.catalog.compare import Drift
     from dbmigration.lint.finding import Finding
@@ -41,9 +42,9 @@ class RunResult:
 
     `plan` is the plan before anything ran; `migrations()` is the state after it. `executed_sql`: a migration's own SQL was begun;
     `working_on` names the file whose SQL was begun and not finished, `verified_again` the one whose verify script was run on request.
-    `backup_reason` says why there is a backup, or why there is none. `drift`: where the schema was not what migrations had made, before
-    anything ran; `schema_compared` says whether it was looked at, `drift_note` why not. `findings`: what lint
-    has to say of the pending files, by file and line. `warnings`: what on the server could make the run wait or fail.
+    `backup_reason` says why there is a backup, or why there is none; `declared` what stands in for it. `drift`: where the schema was not
+    what migrations had made, before anything ran; `schema_compared` says whether it was looked at, `drift_note` why not. `findings`: what
+    lint has to say of the pending files, by file and line. `warnings`: what on the server could make the run wait or fail.
     `undone`: what the run itself took back after a failure (no longer in `applied`), `not_undone` the names of what it could not.
     `prepared`: there is something to do, and it was only planned. `approved_hash`: the approved plan that it is, or is the rest of.
     `rollback`: what a rollback was to undo, None for any other work. `adoption`: what was chosen to be recorded without being run, and
@@ -70,6 +71,7 @@ class RunResult:
     verified_again: str | None = None
     backup: "Backup | None" = None
     backup_reason: Reason | None = None
+    declared: "DeclaredBackup | None" = None
     warnings: tuple[str, ...] = ()
     drift: "tuple[Drift, ...]" = ()
     drift_note: str | None = None

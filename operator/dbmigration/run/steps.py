@@ -119,6 +119,12 @@ class Steps:
         """Take the dump that was asked for, and say so where none was. Raises as `backup.dump.take_backup` does."""
         self.check_window()
         target = self.options.backup
+        if target is None and self.options.external is not None:
+            from dbmigration.run.before import declare
+
+            declare(session, self.options.external, result, self.say_check)
+            self.say(Step.BACKUP, f"no dump: {result.declared}", finished=True)
+            return
         if target is None:
             result.backup_reason = Reason.BACKUP_SKIPPED
             self.say(Step.BACKUP, "no backup: none was asked for", finished=True)

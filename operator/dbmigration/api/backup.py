@@ -1,0 +1,165 @@
+"""`spec.backup`: what protects the database before it is migrated. The docstrings are what `kubectl explain` prints."""
+
+from datetime import date
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import ConfigDict, Field, model_validator
+
+from dbmigration.api.fields import Duration, ObjectName, SpecModel, rule, rules
+
+_KEEPS_SOMETHING = "backup.retention needs keepLast, keepDays or both; to keep every backup leave retention out"
+
+
+class PersistentVolumeClaimRef(SpecModel):
+    """A PersistentVolumeClaim of the resource's own namespace."""
+
+    claim_name: ObjectName
+    """Name of the claim. Dumps go to a folder named like the resource."""
+
+
+class S3SecretRef(SpecModel):
+    """A Secret of the resource's own namespace with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, if need be, AWS_SESSION_TOKEN."""
+
+    name: ObjectName
+    """Name of the Secret."""
+
+
+class S3Encryption(StrEnum):
+    """How the store encrypts what it gets."""
+
+    AES256 = "AES256"
+    KMS = "aws:kms"
+
+
+class S3Destination(SpecModel):
+    """A bucket of S3, or of what speaks its language."""
+
+    bucket: str = Field(min_length=3, max_length=63, pattern=r"^[a-z0-9][a-z0-9.-]*[a-z0-9]$")
+    """Name of the bucket."""
+    prefix: str = Field(default="", max_length=512, pattern=r"^([A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*)?$")
+    """Where in the bucket; the resource's namespace and name follow. Without slashes at its ends."""
+    endpoint: str | None = Field(default=None, max_length=512, pattern=r"^https?://[^\s/?#@]+/?$")
+    """The store's address, as https://minio.storage.svc:9000. Without it, Amazon's."""
+    region: str | None = Field(default=None, max_length=64, pattern=r"^[a-z0-9-]+$")
+    """The bucket's region."""
+    secret_ref: S3SecretRef | None = None
+    """Who we are there. Without it, what the pod's service account stands for (job.serviceAccountName, with a web identity)."""
+    encryption: S3Encryption | None = None
+    """Ask the store to encrypt: AES256, or aws:kms. Without it, the bucket's own default holds."""
+    kms_key_id: str | None = Field(default=None, max_length=2048, pattern=r"^[A-Za-z0-9:/_-]+$")
+    """The key for encryption aws:kms; without it, the account's default key."""
+
+
+_ONE_DESTINATION = "backup.destination takes exactly one of persistentVolumeClaim and s3"
+
+
+class BackupDestination(SpecModel):
+    """Where dumps go: a volume, or a bucket."""
+
+    model_config = ConfigDict(json_schema_extra=rules(rule("has(self.persistentVolumeClaim) != has(self.s3)", _ONE_DESTINATION)))
+
+    persistent_volume_claim: PersistentVolumeClaimRef | None = None
+    """A volume."""
+    s3: S3Destination | None = None
+    """A bucket."""
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if (self.persistent_volume_claim is None) == (self.s3 is None):
+            raise ValueError(_ONE_DESTINATION)
+        return self
+
+
+class Retention(SpecModel):
+    """Which backups of this resource stay once there is a newer one: what either field keeps.
+
+    Only verified ones count, and the newest always stays.
+    """
+
+    model_config = ConfigDict(json_schema_extra=rules(rule("has(self.keepLast) || has(self.keepDays)", _KEEPS_SOMETHING)))
+
+    keep_last: int | None = Field(default=None, ge=1, le=10_000)
+    """The newest so many."""
+    keep_days: int | None = Field(default=None, ge=1, le=36_500)
+    """Those younger than so many days."""
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.keep_last is None and self.keep_days is None:
+            raise ValueError(_KEEPS_SOMETHING)
+        return self
+
+
+class BackupPolicy(StrEnum):
+    """What has to protect the database before the first statement."""
+
+    REQUIRED = "Required"
+    EXTERNAL = "External"
+    SKIP = "Skip"
+
+
+Said = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+
+class ExternalBackup(SpecModel):
+    """What somebody else does to protect the database: continuous archiving, snapshots of the storage. It is shown as declared, for nothing
+    of it can be seen from here."""
+
+    provider: Said
+    """Who takes the backups and under which name, like "pgBackRest, stanza studio"."""
+    recovery_point: Duration | None = None
+    """How much can be lost at most, as the provider promises: 5m."""
+    restore_tested_on: date | None = None
+    """The day of the last restore that was tried, as 2026-11-23."""
+    restore_guide: Said | None = None
+    """Where it stands how to restore: a link, or a command."""
+
+
+NEEDS_DESTINATION = (
+    "backup.policy Required (the default) needs backup.destination.persistentVolumeClaim.claimName, or backup.destination.s3; "
+    "where something else protects the database write backup: {policy: External, external: {provider: ...}}; "
+    "to migrate without a backup write backup: {policy: Skip}"
+)
+_TAKES_NO_DESTINATION = "backup.policy Skip takes no destination: leave destination out, or write policy: Required"
+_NO_DUMP = "backup.policy External takes no dump, so neither destination nor retention: leave them out, or write policy: Required"
+_NEEDS_EXTERNAL = 'backup.policy External needs what protects the database: external: {provider: "pgBackRest, stanza studio"}'
+_TAKES_NO_EXTERNAL = "backup.external goes with policy External only: leave it out, or write policy: External"
+
+
+class Backup(SpecModel):
+    """A pg_dump that was read to its end before anything is migrated, or a statement of what protects the database instead."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule("self.policy != 'Required' || has(self.destination)", NEEDS_DESTINATION),
+            rule("self.policy != 'Skip' || !has(self.destination)", _TAKES_NO_DESTINATION),
+            rule("self.policy != 'External' || !(has(self.destination) || has(self.retention))", _NO_DUMP),
+            rule("self.policy != 'External' || has(self.external)", _NEEDS_EXTERNAL),
+            rule("self.policy == 'External' || !has(self.external)", _TAKES_NO_EXTERNAL),
+        )
+    )
+
+    policy: BackupPolicy = BackupPolicy.REQUIRED
+    """Required: no migration without a verified backup. External: somebody else protects the database, which is said and not proved. Skip:
+    none is taken, and the resource says so."""
+    destination: BackupDestination | None = None
+    """Where dumps go. Needed by policy Required."""
+    retention: Retention | None = None
+    """Which older backups stay. Without it, all do."""
+    external: ExternalBackup | None = None
+    """What protects the database. Needed by policy External."""
+
+    @model_validator(mode="after")
+    def _fits_policy(self) -> Self:
+        if self.policy is BackupPolicy.REQUIRED and self.destination is None:
+            raise ValueError(NEEDS_DESTINATION)
+        if self.policy is BackupPolicy.SKIP and self.destination is not None:
+            raise ValueError(_TAKES_NO_DESTINATION)
+        if self.policy is BackupPolicy.EXTERNAL and not (self.destination is None and self.retention is None):
+            raise ValueError(_NO_DUMP)
+        if self.policy is BackupPolicy.EXTERNAL and self.external is None:
+            raise ValueError(_NEEDS_EXTERNAL)
+        if self.policy is not BackupPolicy.EXTERNAL and self.external is not None:
+            raise ValueError(_TAKES_NO_EXTERNAL)
+        return self
