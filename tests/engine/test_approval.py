@@ -1,11 +1,13 @@
 """A run that needs an approval executes the approved plan, what an interrupted run left of it, and nothing else."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from dbmigration.api.reasons import Reason
 from dbmigration.run.engine import Engine
 from dbmigration.run.options import RunOptions
 from dbmigration.run.reporting import build_report
+from dbmigration.run.result import RunResult
 from dbmigration.run.rollback import down_to
 from dbmigration.run.stop import StopRequest
 from tests.engine.conftest import Database
@@ -47,6 +49,25 @@ def test_the_rest_of_an_approved_plan_runs_and_more_than_it_does_not(database: D
     result = engine(database, tmp_path, wanted).run()
     assert (result.reason, result.approved_hash) == (Reason.UP_TO_DATE, wanted)
     assert [done.name for done in result.applied] == ["002_b.sql", "003_c.sql"]
+
+
+def test_a_promoted_plan_runs_with_what_is_left_of_it_and_another_is_only_planned(database: Database, tmp_path: Path) -> None:
+    wanted = plan_hash(database, tmp_path)
+    engine(database, tmp_path, free=True, target="001").run()
+    (tmp_path / "004_d.sql").write_text("CREATE TABLE d (id int PRIMARY KEY);")
+
+    def promoted() -> RunResult:
+        told = engine(database, tmp_path, free=True)
+        return replace(told, options=replace(told.options, promoted=wanted)).run()
+
+    found = promoted()
+    assert (found.reason, found.executed_sql) == (Reason.PREPARED, False)
+    assert not build_report(found, environment="production").complete
+    (tmp_path / "004_d.sql").unlink()
+    result = promoted()
+    assert [done.name for done in result.applied] == ["002_b.sql", "003_c.sql"]
+    assert build_report(result, environment="production").complete
+    assert not build_report(engine(database, tmp_path, free=True, target="002").look(), environment="production").complete
 
 
 def test_nothing_pending_needs_no_approval(database: Database, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from dbmigration.api.report import Report
 from dbmigration.api.states import State
+from dbmigration.kube.promotion import stage_of_evidence
 from dbmigration.migrations.mask import mask_literals
 from dbmigration.postgres import lock
 from tests.engine.conftest import Database
@@ -212,6 +213,19 @@ def test_status_shows_an_edited_file_and_what_apply_would_say_of_it(database: Da
     assert "ChecksumMismatch" in status.err
     for command in ("plan", "apply"):
         assert dbmigration(database, command, *staging(folder)).status == 1
+
+
+def test_status_prints_evidence_that_the_operator_believes(database: Database, folder: Path) -> None:
+    succeeds(database, "apply", *staging(folder))
+    manifest = json.loads(succeeds(database, "status", *staging(folder), "--evidence", "studio-staging").out)
+    assert (manifest["kind"], manifest["metadata"]) == ("ConfigMap", {"name": "studio-staging"})
+    stage = stage_of_evidence("x", manifest["data"]["evidence.json"])
+    assert (stage.problem, stage.not_ready, stage.environment, stage.complete) == (None, None, "staging", True)
+    assert [state for state, _ in stage.files.values()] == ["Applied", "Applied", "Skipped"]
+    with (folder / "001_one.sql").open("a") as file:
+        file.write("SELECT 2;\n")
+    edited = json.loads(dbmigration(database, "status", *staging(folder), "--evidence", "studio-staging").out)
+    assert "ChecksumMismatch" in (stage_of_evidence("x", edited["data"]["evidence.json"]).not_ready or "")
 
 
 @pytest.mark.parametrize("changes", [{"PGPORT": "1"}, {"PGPASSWORD": "wrong"}, {"PGDATABASE": "no_such_database"}])

@@ -38,6 +38,7 @@ SUSPENDED = spec(suspend=True)
 OTHER_TARGET = spec(target="003")
 BACK = spec(rollback={"to": "003"})
 CLOSED = spec(window={"schedule": "0 2 * * 6", "duration": "4h"})
+LATER = spec(promotion={"after": {"name": "studio", "namespace": "staging"}})
 ASKED = spec(approval={"required": True})
 MORE_MEMORY = spec(job={"resources": {"limits": {"memory": "1Gi"}}})
 CLOUD_ADMIN = spec(job={"serviceAccountName": "cloud-admin"})
@@ -256,6 +257,12 @@ TABLE = [
         ("False", "SourceMissing", RECONCILING),
     ),
     ("source invalid", seen(source=InvalidSource("001 twice")), "source_invalid", ("False", "SourceInvalid", STALLED)),
+    (
+        "prepared, staging has not seen it",
+        seen(spec=LATER, status=status(failed(Reason.PREPARED, outcome=Outcome.SUCCEEDED, spec_hash=keys.spec_hash(LATER)))),
+        "promotion_pending",
+        ("False", "PromotionPending", NEITHER),
+    ),
     (
         "prepared, nobody has approved it",
         seen(spec=ASKED, status=status(failed(Reason.PREPARED, outcome=Outcome.SUCCEEDED, spec_hash=keys.spec_hash(ASKED)))),

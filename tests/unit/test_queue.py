@@ -159,6 +159,18 @@ def test_a_bug_ends_the_queue_instead_of_going_unnoticed() -> None:
     assert caught.group_contains(ValueError, match="a")
 
 
+def test_index_finds_those_that_come_after_a_resource() -> None:
+    index = SourceIndex()
+    staging, one, two = ResourceKey("staging", "studio"), ResourceKey("studio", "one"), ResourceKey("studio", "two")
+    index.remember(one, frozenset(), after=staging)
+    index.remember(two, frozenset(), after=staging)
+    assert index.followers(staging) == {one, two}
+    index.remember(one, frozenset())
+    index.forget(two)
+    index.forget(two)
+    assert index.followers(staging) == frozenset()
+
+
 def test_index_finds_the_users_of_a_config_map() -> None:
     index = SourceIndex()
     one, two = ResourceKey("studio", "one"), ResourceKey("studio", "two")

@@ -78,6 +78,9 @@ def test_defaults_are_the_careful_ones() -> None:
         {"driftCheck": {"schedule": "30-10 * * * *"}},
         {"driftCheck": {"schedule": "0 0 30 2 *"}},
         {"driftCheck": {"schedule": "0 0 * FOO *"}},
+        {"promotion": {}},
+        {"promotion": {"after": {}}},
+        {"promotion": {"after": {"name": "a"}, "evidence": {"configMapRef": {"name": "b"}}}},
         {"window": {"schedule": "0 2 * * 6"}},
     ],
 )

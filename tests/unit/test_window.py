@@ -149,12 +149,19 @@ def test_a_retry_that_asks_again_is_asked_of_the_run_that_applies() -> None:
     assert opened.start.request.reapply_rolled_back
 
 
-@pytest.mark.parametrize("changed", ["files", "window", "no window"])
+def test_another_window_is_waited_for_with_the_same_plan() -> None:
+    moved = spec(window={"schedule": "0 15 * * *", "duration": "1h"})
+    decision = decide(seen(spec=moved, status=after(CLOSED, PREPARED).status), NOW)
+    assert (decision.rule, decision.start) == ("window_closed", None)
+    assert decision.status.window is not None
+    assert decision.status.window.next_opening == NOW + timedelta(hours=3)
+
+
+@pytest.mark.parametrize("changed", ["files", "no window"])
 def test_what_changes_while_it_waits_is_planned_at_once(changed: str) -> None:
     waits = after(CLOSED, PREPARED)
     other = {
         "files": seen(spec=CLOSED, source=files("new"), status=waits.status),
-        "window": seen(spec=spec(window={"schedule": "0 15 * * *", "duration": "1h"}), status=waits.status),
         "no window": seen(status=waits.status),
     }[changed]
     start = decide(other, NOW).start

@@ -21,6 +21,7 @@ class Reason(StrEnum):
 
     # Files are pending, and a person or a clock is waited for.
     PREPARED = "Prepared"
+    PROMOTION_PENDING = "PromotionPending"
     APPROVAL_PENDING = "ApprovalPending"
     APPROVAL_STALE = "ApprovalStale"
     WINDOW_CLOSED = "WindowClosed"

@@ -152,6 +152,7 @@ class Report(Reported):
     `verified_file`: the newest file whose verify script passed in this run. `drift`: the first of the `drift_count` differences between
     the schema as it was before the run and what migrations had made of it, one line each. `losses`: what a rollback takes away.
     `approved_hash`: the approved plan of which the plan is the whole or the rest.
+    `complete`: every file and seed of the source is applied with its checksum known, or skipped for its environment.
     `schema_compared`: the two were compared; where not, `drift_note` says why.
     `lint`: the worst of the `lint_count` findings in the pending files, one line each. `warnings`: what on the server could have made the
     run wait or fail. `held`: the locks of this run that lasted a second or longer, longest first.
@@ -168,6 +169,7 @@ class Report(Reported):
     database: Database | None = None
     plan_hash: str | None = None
     approved_hash: str | None = None
+    complete: bool = False
     environment: str | None = None
     version: str | None = None
     applied: int = 0

@@ -99,7 +99,7 @@ class RunRequest(Model):
     `claimed_by`: the one owner whose claim this resource takes over. `baseline`: as in `run.options`. `undo_on_failure`: spec.onFailure.
     `lint_fail_on` and `drift_policy` are values of `run.options`; None: dbmigration.toml decides. `look_only`: no run, compare the schema.
     `prepare`: plan and lint, execute nothing. `window_closes_at`: no file is begun from then on. `needs_approval`: execute only a plan
-    whose hash is one of `approved`, or what is left of it.
+    whose hash is one of `approved`, or what is left of it. `promoted`: execute no other plan than this, or what is left of it; None: any.
     """
 
     resource: ResourceRef
@@ -128,3 +128,4 @@ class RunRequest(Model):
     window_closes_at: datetime | None = None
     needs_approval: bool = False
     approved: tuple[str, ...] = ()
+    promoted: str | None = None

@@ -27,7 +27,7 @@ from dbmigration.api.fields import (
     rule,
     rules,
 )
-from dbmigration.api.gates import Approval, Window
+from dbmigration.api.gates import Approval, Promotion, Window
 
 MAX_CONFIG_MAPS = 20
 
@@ -189,6 +189,8 @@ class Spec(SpecModel):
     """When a file fails for good. Stop: files before it stay applied. Rollback: those that the same run applied are undone by their
     rollback scripts, newest first, and are pending again; the message names what could not be undone. Backups are never restored by
     themselves."""
+    promotion: Promotion | None = None
+    """Which database the same files have to be applied to first. Default: none. Rollbacks do not wait for it."""
     window: Window | None = None
     """When migrations may run. Default: at once."""
     approval: Approval | None = None

@@ -33,6 +33,8 @@ class SourceStatus(StatusModel):
 
     digest: str = Field(max_length=128)
     """SHA-256 over names and bytes of the files."""
+    complete: bool = False
+    """Every one of them is applied, or skipped for its environment: what another environment may go by."""
 
 
 class DatabaseStatus(StatusModel):
@@ -72,6 +74,17 @@ class ApprovalStatus(StatusModel):
     """Who, as the approval says."""
     spent_until: datetime | None = None
     """Approvals that were made until then have been carried out and count no more."""
+
+
+class PromotionStatus(StatusModel):
+    """Where the files of the newest run had been applied before."""
+
+    by: str = Field(max_length=600)
+    """The DatabaseMigration or the ConfigMap that showed it."""
+    digest: str = Field(max_length=128)
+    """The files that this is about, as in source.digest."""
+    seen_at: datetime
+    """When it was Ready with all of them."""
 
 
 class RunStatus(StatusModel):
@@ -210,6 +223,8 @@ class Status(StatusModel):
     """The newest run."""
     window: WindowStatus | None = None
     """The window that the pending files wait for. Missing while nothing waits for one."""
+    promotion: PromotionStatus | None = None
+    """Where the files of the newest run had been applied before."""
     approval: ApprovalStatus | None = None
     """The approval of the newest plan that was carried out, or is."""
     last_handled_retry: str | None = Field(default=None, max_length=256)

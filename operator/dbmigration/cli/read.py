@@ -19,6 +19,15 @@ OUT_OF_ORDER_ADVICE = {Reason.OUT_OF_ORDER: "give the file a higher number, or a
 
 ExitCode = Annotated[bool, words.Option("--exit-code", help="Exit with 4 when something is pending.")]
 
+Evidence = Annotated[
+    str | None,
+    words.Option(
+        "--evidence",
+        metavar="NAME",
+        help="Instead print a ConfigMap of this name that shows another cluster what is applied here (spec.promotion.evidence).",
+        show_default=False,
+    ),
+]
 AgainstFiles = Annotated[
     bool,
     words.Option(
@@ -86,6 +95,7 @@ def status(
     layout: o.Layout = None,
     environment: o.Environment = None,
     history: o.History = None,
+    evidence: Evidence = None,
     as_json: o.Json = False,
     show_values: o.ShowValues = False,
 ) -> int:
@@ -94,6 +104,11 @@ def status(
 
     def show(result: "RunResult") -> None:
         if not has_a_picture(result) or result.plan is None or result.server is None:
+            return
+        if evidence is not None:
+            from dbmigration.cli.evidence import print_evidence
+
+            print_evidence(result, evidence, environment)
             return
         print_rows(rows_of((*result.migrations(), *result.seeds())))
         plan = result.plan

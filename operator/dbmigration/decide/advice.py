@@ -16,6 +16,7 @@ _LOGS: Final = "`kubectl logs -n {namespace} job/{job}`"
 _EVENTS: Final = "`kubectl describe pod -n {namespace} -l job-name={job}`"
 _APPROVE: Final = "see the plan and approve it: `kubectl dbmigration approve {name} --namespace {namespace}`"
 _EDIT: Final = "`kubectl edit -n {namespace} dbm {name}`"
+_STAGE: Final = "`kubectl describe -n {stage}`"
 _SPEC: Final = "`kubectl get dbm -n {namespace} {name} -o jsonpath='{{.spec}}'`"
 _FILES: Final = "`kubectl get configmap -n {namespace} {maps}`"
 _SECRET: Final = "`kubectl describe secret -n {namespace} {secret}`"  # noqa: S105 - a command
@@ -27,6 +28,7 @@ _BACK_AND_NEW: Final = "put the old text of {where} back, and write the change a
 _STEPS: Final[Mapping[Reason, tuple[str, ...]]] = MappingProxyType(
     {
         Reason.SUSPENDED: ('let it run: `kubectl patch -n {namespace} dbm {name} --type=merge -p \'{{"spec":{{"suspend":false}}}}\'`',),
+        Reason.PROMOTION_PENDING: (f"see how far the files are there: {_STAGE}", f"to go without it, take spec.promotion out: {_EDIT}"),
         Reason.APPROVAL_PENDING: (
             _APPROVE,
             "see what the files do: `kubectl get dbm -n {namespace} {name} -o jsonpath='{{.status.plan}}'`",
@@ -123,5 +125,15 @@ def _words(observed: Observed, status: Status) -> dict[str, str]:
         "where": where,
         "secret": spec.database.secret_ref.name if spec else "NAME",
         "maps": " ".join(each.name for each in spec.source.config_maps) if spec else "NAME",
+        "stage": _stage(observed),
         "claim": claim.claim_name if claim else "NAME",
     }
+
+
+def _stage(observed: Observed) -> str:
+    """Namespace, kind and name of what goes first."""
+    promotion = observed.spec.promotion if observed.spec else None
+    if promotion is not None and promotion.evidence is not None:
+        return f"{observed.namespace} configmap {promotion.evidence.config_map_ref.name}"
+    after = promotion.after if promotion is not None else None
+    return f"{(after and after.namespace) or observed.namespace} dbm {after.name if after else observed.name}"

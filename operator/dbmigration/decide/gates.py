@@ -1,6 +1,6 @@
 """What a run waits for although nothing is wrong: a gate that a person or a clock opens.
 
-An approval is asked for before the window is waited for: whoever approves learns when it opens.
+In this order: promotion, approval, window. Nobody is asked to approve what staging has not seen; whoever approves learns when it opens.
 A closed gate needs a plan before it may keep Ready from being True, so there are two runs: Prepare plans and lints, Apply executes.
 """
 
@@ -10,10 +10,11 @@ from datetime import datetime
 from dbmigration.api.conditions import Verdict, Work
 from dbmigration.api.reasons import Reason
 from dbmigration.api.spec import Spec
-from dbmigration.api.status import RunStatus
-from dbmigration.decide.approval import counting, hashes, required
+from dbmigration.api.status import ApprovalStatus, PromotionStatus, RunStatus
+from dbmigration.decide.approval import counting, hashes, required, taken
 from dbmigration.decide.decision import StartRun
 from dbmigration.decide.observed import Observed
+from dbmigration.decide.promotion import Promoted, Unpromoted, promoted, promotion
 from dbmigration.decide.window import closes_at, next_opening
 
 
@@ -23,13 +24,20 @@ def gated(start: StartRun, o: Observed, spec: Spec, now: datetime) -> StartRun:
     One that needs an approval is told of all that count, and prepares only where none of them is of the plan that it makes.
     """
     closes = closes_at(spec.window, now) if spec.window is not None else None
+    proved = promotion(o, spec)
     changes = {
-        "prepare": spec.window is not None and closes is None,
+        "prepare": (spec.window is not None and closes is None) or isinstance(proved, Unpromoted),
+        "promoted": proved.plan_hash if isinstance(proved, Promoted) else None,
         "window_closes_at": closes,
         "needs_approval": required(spec),
         "approved": hashes(counting(o)) if required(spec) else (),
     }
     return replace(start, request=start.request.model_copy(update=changes))
+
+
+def gates_taken(o: Observed, spec: Spec, now: datetime) -> dict[str, ApprovalStatus | PromotionStatus | None]:
+    """What status says of the gates that the run which starts now went through."""
+    return {"approval": taken(o), "promotion": promoted(o, spec, now)}
 
 
 def is_closed(spec: Spec, now: datetime) -> bool:

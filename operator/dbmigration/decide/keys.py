@@ -8,6 +8,7 @@ from dbmigration.api.spec import Spec
 from dbmigration.decide.observed import Observed, Runner
 
 _RUN_FIELDS = {"database", "environment", "target", "rollback", "history", "execution", "backup", "baseline"}
+_GATES = {"window", "approval", "promotion"}
 _NO_RESULT = {"backup": {"retention", "external"}}
 _NAME_PART = 40
 _HASH = 16
@@ -27,8 +28,15 @@ def run_key(spec: Spec, source_digest: str, retry: str | None) -> str:
 
 
 def spec_hash(spec: Spec) -> str:
-    """Hash of the whole spec but `suspend`: after a permanent failure any change of it deserves another try."""
-    return _digest(spec.model_dump(mode="json", exclude={"suspend"}, exclude_defaults=True))
+    """Hash of the whole spec but `suspend`: after a permanent failure any change of it deserves another try. Gates stand apart in it."""
+    rest = _digest(spec.model_dump(mode="json", exclude={"suspend", *_GATES}, exclude_defaults=True))
+    gates = spec.model_dump(mode="json", include=_GATES, exclude_defaults=True)
+    return f"{rest}-{_digest(gates)}" if gates else rest
+
+
+def same_but_for_gates(before: str, spec: Spec) -> bool:
+    """Whether a plan that was made with the spec hash `before` is still the plan: a gate changes when it is carried out, not what it is."""
+    return before.partition("-")[0] == spec_hash(spec).partition("-")[0]
 
 
 def pod_hash(spec: Spec, key: str, runner: Runner) -> str:

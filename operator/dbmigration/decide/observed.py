@@ -1,12 +1,14 @@
 """Everything a decision may look at, gathered by `kube/observe` in one go. Data only."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 
 from dbmigration.api.reasons import Reason
 from dbmigration.api.report import Report
 from dbmigration.api.spec import Spec
+from dbmigration.api.states import State
 from dbmigration.api.status import Status
 
 
@@ -148,11 +150,29 @@ class Approved:
 
 
 @dataclass(frozen=True, slots=True)
+class Stage:
+    """What the database that goes first says of itself, where it could be read; else `problem` says why not.
+
+    `label` names it for a person. `digest`: hash of its files; `complete`: all of them are applied or skipped there. `files`: those that it
+    names, all or its newest, by name. `not_ready`: why it is not Ready, None when it is.
+    """
+
+    label: str
+    problem: str | None = None
+    not_ready: str | None = None
+    environment: str | None = None
+    digest: str | None = None
+    complete: bool = False
+    files: Mapping[str, tuple[State, str | None]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """One DatabaseMigration and everything around it at one moment. `spec` None: `spec_error` says why it cannot be read.
 
     `jobs`, the runs, and `looks`, at the schema between runs, are in order of creation, oldest first. `retry` and `check_drift` are the
-    values of the annotations dbmigration.dev/retry and dbmigration.dev/check-drift. `approvals` are read only where the spec asks for one.
+    values of the annotations dbmigration.dev/retry and dbmigration.dev/check-drift. `approvals` and `stage` are read only where the spec
+    asks for one.
     """
 
     namespace: str
@@ -170,6 +190,7 @@ class Observed:
     looks: tuple[JobSeen, ...] = ()
     check_drift: str | None = None
     approvals: tuple[Approved, ...] = ()
+    stage: Stage | None = None
 
     @property
     def newest_job(self) -> JobSeen | None:

@@ -74,6 +74,8 @@ def _recorded(observed: Observed, run: RunStatus, result: Result, retry_value: s
         changes["last_handled_retry"] = retry_value
     if report is not None:
         changes |= _database_state(status, report)
+        if status.source is not None:
+            changes["source"] = status.source.model_copy(update={"complete": report.complete})
         if report.schema_compared:
             changes["drift"] = compared(status.drift, report, now)
     after = status.model_copy(update=changes)

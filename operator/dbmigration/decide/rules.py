@@ -17,11 +17,12 @@ from dbmigration.decide import keys
 from dbmigration.decide.advice import next_steps
 from dbmigration.decide.allowed import not_allowed
 from dbmigration.decide.announce import announcements
-from dbmigration.decide.approval import approval_verdict, awaits_approval, spent_by, taken
+from dbmigration.decide.approval import approval_verdict, awaits_approval, spent_by
 from dbmigration.decide.decision import Decision
-from dbmigration.decide.gates import gated, is_closed, opening_of, window_verdict
+from dbmigration.decide.gates import gated, gates_taken, is_closed, opening_of, window_verdict
 from dbmigration.decide.looks import abandoned, look_finished, with_look
 from dbmigration.decide.observed import Blocked, FoundSource, InvalidSource, JobSeen, MissingSource, Observed, PodState, Source
+from dbmigration.decide.promotion import Unpromoted, promoted, promotion, promotion_verdict
 from dbmigration.decide.record import run_recorded, run_started, source_recorded, verdict_of
 from dbmigration.decide.results import result_of, vanished
 from dbmigration.decide.start import start_run
@@ -32,6 +33,8 @@ UNSTARTED_LOOK: Final = timedelta(seconds=5)
 """How often a Job whose pod has not started is looked at: kubelet and scheduler say why only in events that we do not watch."""
 SOURCE_LOOK: Final = timedelta(minutes=1)
 """A ConfigMap that appears wakes us; this is for a missed watch event."""
+PROMOTION_LOOK: Final = timedelta(minutes=5)
+"""The other resource and the ConfigMap wake us where they are watched; they may be in a namespace that is not."""
 REFUSED_LOOK: Final = timedelta(seconds=30)
 IDLE_LOOK: Final = timedelta(hours=1)
 YOUNG: Final = timedelta(seconds=10)
@@ -169,6 +172,15 @@ def source_invalid(o: Observed, now: datetime) -> Decision | None:
     return _wait(o, "source_invalid", Verdict(False, Work.STALLED, Reason.SOURCE_INVALID, o.source.message), now, IDLE_LOOK)
 
 
+def promotion_pending(o: Observed, now: datetime) -> Decision | None:
+    """A run found files that are pending; they wait for another database."""
+    spec, run = _spec(o), _planned(o)
+    found = promotion(o, spec) if run is not None else None
+    if run is None or not isinstance(found, Unpromoted):
+        return None
+    return _closed(o, "promotion_pending", promotion_verdict(run, found), now, PROMOTION_LOOK)
+
+
 def approval_pending(o: Observed, now: datetime) -> Decision | None:
     """A run found files that are pending; they wait for a person."""
     spec, run = _spec(o), _planned(o)
@@ -205,7 +217,7 @@ def run_due(o: Observed, now: datetime) -> Decision | None:
     job = JobSeen(start.job_name, start.run_key, start.spec_hash, start.pod_hash, start.attempt, o.retry, now)
     run = run_started(o, job)
     verdict = Verdict(False, Work.RECONCILING, Reason.RUNNING, _running_message(run))
-    status = source_recorded(_said(o, verdict, now, run=run, progress=None, window=None, approval=taken(o)), source.digest)
+    status = source_recorded(_said(o, verdict, now, run=run, progress=None, window=None, **gates_taken(o, spec, now)), source.digest)
     return Decision(
         "run_due",
         status,
@@ -235,6 +247,7 @@ RULES: Final[tuple[Rule, ...]] = (
     suspended,
     source_missing,
     source_invalid,
+    promotion_pending,
     approval_pending,
     window_closed,
     retry_not_due,
@@ -259,18 +272,18 @@ def _found(source: Source) -> FoundSource:
 def _planned(o: Observed) -> RunStatus | None:
     """The newest run where it made the plan that now waits for a gate."""
     run = o.status.run
-    if run is None or not run.waits or run.spec_hash != keys.spec_hash(_spec(o)):
+    if run is None or not run.waits or not keys.same_but_for_gates(run.spec_hash, _spec(o)):
         return None
     return run if run.key == keys.run_key(_spec(o), _found(o.source).digest, o.retry) else None
 
 
-def _closed(o: Observed, rule: str, verdict: Verdict, now: datetime) -> Decision:
+def _closed(o: Observed, rule: str, verdict: Verdict, now: datetime, look: timedelta = IDLE_LOOK) -> Decision:
     """Wait for a gate, and say when the window opens where that is closed too."""
     spec = _spec(o)
     opening = opening_of(spec, now)
-    decision = _wait(o, rule, verdict, now, min(IDLE_LOOK, opening - now) if opening is not None else IDLE_LOOK)
-    window = WindowStatus(next_opening=opening) if is_closed(spec, now) else None
-    return with_look(o, replace(decision, status=decision.status.model_copy(update={"window": window})), now)
+    decision = _wait(o, rule, verdict, now, min(look, opening - now) if opening is not None else look)
+    known = {"window": WindowStatus(next_opening=opening) if is_closed(spec, now) else None, "promotion": promoted(o, spec, now)}
+    return with_look(o, replace(decision, status=decision.status.model_copy(update=known)), now)
 
 
 def _blocked(blocked: Blocked) -> Verdict:

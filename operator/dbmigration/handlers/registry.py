@@ -18,11 +18,21 @@ def watch(registry: kopf.OperatorRegistry, queue: WorkQueue[ResourceKey], index:
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
     async def resource_changed(type: str, body: kopf.Body, namespace: str | None, name: str, **_: Any) -> None:
         key = ResourceKey(namespace or "", name)
+        for follower in index.followers(key):
+            queue.add(follower)
         if type == "DELETED":
             index.forget(key)
             return
-        config_maps = (body.get("spec", {}).get("source") or {}).get("configMaps") or ()
-        index.remember(key, frozenset(str(reference.get("name")) for reference in config_maps))
+        spec = body.get("spec", {})
+        config_maps = (spec.get("source") or {}).get("configMaps") or ()
+        promotion = spec.get("promotion") or {}
+        evidence = (promotion.get("evidence") or {}).get("configMapRef")
+        after = promotion.get("after")
+        index.remember(
+            key,
+            frozenset(str(reference.get("name")) for reference in (*config_maps, *((evidence,) if evidence else ()))),
+            ResourceKey(str(after.get("namespace") or key.namespace), str(after.get("name"))) if after else None,
+        )
         queue.add(key)
 
     @kopf.on.event("batch", "v1", "jobs", registry=registry)

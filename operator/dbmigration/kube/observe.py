@@ -32,8 +32,10 @@ from dbmigration.kube.approvals import read_approvals
 from dbmigration.kube.classify import Answer, ApiFailure
 from dbmigration.kube.client import Api, JsonObject, namespaced, resource_path
 from dbmigration.kube.pods import blocked_by_events, newest_telling, pod_seen, running_since, termination_message
+from dbmigration.kube.promotion import read_stage
 from dbmigration.kube.reports import progress_in_log, read_report, report_in_log
 from dbmigration.kube.source import read_source
+from dbmigration.kube.statuses import read_status
 
 JOB_NAME_LABEL = "batch.kubernetes.io/job-name"
 
@@ -62,7 +64,7 @@ def observe(api: Api, runner: Runner, namespace: str, name: str, now: datetime) 
     metadata = resource["metadata"]
     spec, spec_error = _read_spec(resource.get("spec") or {})
     raw_status = resource.get("status") or {}
-    status = _read_status(raw_status)
+    status = read_status(raw_status)
     annotations = metadata.get("annotations") or {}
     jobs = _read_jobs(api, namespace, metadata["uid"], status, now)
     observed = Observed(
@@ -80,6 +82,7 @@ def observe(api: Api, runner: Runner, namespace: str, name: str, now: datetime) 
         deleting="deletionTimestamp" in metadata,
         looks=tuple(job for job in jobs if job.look),
         approvals=read_approvals(api, namespace, name) if spec is not None and required(spec) else (),
+        stage=read_stage(api, namespace, name, spec),
         check_drift=clip(annotations.get(CHECK_DRIFT_ANNOTATION, ""), 256) or None,
     )
     return Seen(observed, metadata["resourceVersion"], raw_status)
@@ -128,15 +131,6 @@ def _read_spec(raw: JsonObject) -> tuple[Spec | None, str | None]:
         found = error.errors(include_url=False, include_input=False, include_context=False)
         told = "; ".join(f"spec.{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in found[:5])
         return None, clip(told)
-
-
-def _read_status(raw: JsonObject) -> Status:
-    """Fields that cannot be read (written by hand or by a newer operator) are left out; the others, above all `run`, still hold."""
-    try:
-        return Status.model_validate(raw)
-    except ValidationError as error:
-        unreadable = {str(e["loc"][0]) for e in error.errors() if e["loc"]}
-        return Status.model_validate({key: value for key, value in raw.items() if key not in unreadable})
 
 
 def _read_source(api: Api, namespace: str, spec: Spec | None) -> Source:

@@ -13,7 +13,7 @@ from dbmigration.postgres.conninfo import ConnInfo
 from dbmigration.postgres.history import read_history
 from dbmigration.postgres.session import Session
 from dbmigration.run.options import OnFailure
-from dbmigration.run.owning import Ownership, look_for_owner
+from dbmigration.run.owning import Ownership, look_for_owner, name_owner
 from dbmigration.run.progress import Step
 from dbmigration.run.result import RunResult, now
 from dbmigration.run.rollback import Agree, Choose, RollbackPlan, plan_of, story_of
@@ -124,8 +124,13 @@ class Engine(Steps):
                     raise
 
     def _only_prepares(self, result: RunResult) -> bool:
-        """A gate is closed, or nobody agreed to this plan: it ends here, and the result says so."""
-        approved, plan = self.options.approved, result.plan
+        """A gate is closed, or this is not the plan that was agreed to or proved: it ends here, and the result says so."""
+        approved, promoted, plan = self.options.approved, self.options.promoted, result.plan
+        result.prepared = self.options.prepare
+        if promoted is not None and plan is not None:
+            from dbmigration.run.approval import approved_hash
+
+            result.prepared |= approved_hash(plan, (promoted,)) is None
         if approved is not None and plan is not None:
             from dbmigration.run.approval import approved_hash
 
@@ -133,7 +138,7 @@ class Engine(Steps):
             result.approved_hash = (
                 approved_hash(plan, approved) if rolling_back is None else rolling_back.hash if rolling_back.hash in approved else None
             )
-        result.prepared = self.options.prepare or (approved is not None and result.approved_hash is None)
+            result.prepared |= result.approved_hash is None
         return result.prepared
 
     def _baseline_first(self, session: Session, files: MigrationSet, history: History, ownership: Ownership, result: RunResult) -> None:
@@ -197,7 +202,10 @@ class Engine(Steps):
         files = read_source(self.options)
         with self.connected(result, writable=False) as session:
             table = history_table(self.options, files)
-            plan = self.plan(files, read_history(session, table), result)
+            history = read_history(session, table)
+            result.source_digest = files.digest
+            plan = self.plan(files, history, result)
+            name_owner(session, history, result)
             if lint:
                 self.lint(session, table, files, plan, result)
 

@@ -158,6 +158,7 @@ def _options(request: api.RunRequest) -> RunOptions:
         prepare=request.prepare,
         closes_at=request.window_closes_at,
         approved=request.approved if request.needs_approval else None,
+        promoted=request.promoted,
     )
 
 

@@ -79,7 +79,7 @@ class RunOptions:
     nothing is recorded yet, record up to this version without running it, before anything else. `on_failure`: see `run.undoing`.
     `prepare`: plan, compare and lint, then end with Prepared instead of executing. `closes_at`: no file is
     begun from then on (WindowClosed). `approved`: hashes of the only plans that may be executed, any other ends with Prepared (see
-    `run.approval`); None: every plan may.
+    `run.approval`); None: every plan may. `promoted`: the only plan that an earlier environment has proved, in the same way.
     """
 
     directory: Path
@@ -106,3 +106,4 @@ class RunOptions:
     prepare: bool = False
     closes_at: datetime | None = None
     approved: tuple[str, ...] | None = None
+    promoted: str | None = None

@@ -34,6 +34,15 @@ class Ownership(NamedTuple):
             self.take(result, say)
 
 
+def name_owner(session: Session, history: History, result: RunResult) -> None:
+    """Who migrates this database goes into the result, and nobody is refused for it."""
+    if history.claim is not None:
+        from dbmigration.postgres import claim
+
+        found = claim.read(history.claim, session.server.identity)
+        result.owner = str(found.owner) if found else None
+
+
 def look_for_owner(session: Session, table: HistoryTable, options: RunOptions, history: History, result: RunResult) -> Ownership:
     """Who migrates this database goes into the result. Raises Permanent DATABASE_CLAIMED when that is somebody else."""
     if history.claim is None:

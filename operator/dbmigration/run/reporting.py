@@ -48,6 +48,7 @@ def build_report(result: RunResult, *, environment: str | None) -> api.Report:
         ),
         plan_hash=_plan_hash(result),
         approved_hash=result.approved_hash,
+        complete=is_complete(result),
         environment=environment,
         version=result.version(),
         applied=sum(line.state in (State.APPLIED, State.APPLIED_UNVERIFIED) for line in migrations),
@@ -145,6 +146,12 @@ def _plan_hash(result: RunResult) -> str | None:
     if result.rollback is not None and result.rollback.files:
         return result.rollback.hash
     return result.plan.hash if result.plan else None
+
+
+def is_complete(result: RunResult) -> bool:
+    """What another environment may go by: all that is in the folder is done here, and nothing is in doubt."""
+    lines = (*result.migrations(), *result.seeds())
+    return result.error is None and result.plan is not None and all(line.state in (State.APPLIED, State.SKIPPED) for line in lines)
 
 
 def _backup(result: RunResult) -> api.BackupRecord | None:

@@ -49,7 +49,7 @@ class RunResult:
     `prepared`: there is something to do, and it was only planned. `approved_hash`: the approved plan that it is, or is the rest of.
     `rollback`: what a rollback was to undo, None for any other work. `adoption`: what was chosen to be recorded without being run, and
     `adopted` the names of the files that were; `baselined` those that a run recorded before it planned. `owner`: the resource that has
-    claimed the database, as `postgres.claim.Owner` writes it.
+    claimed the database, as `postgres.claim.Owner` writes it. `source_digest`: hash of the folder that was looked at.
     """
 
     run_id: str
@@ -66,6 +66,7 @@ class RunResult:
     adopted: list[str] = field(default_factory=list)
     baselined: list[str] = field(default_factory=list)
     owner: str | None = None
+    source_digest: str | None = None
     executed_sql: bool = False
     working_on: str | None = None
     verified_again: str | None = None
