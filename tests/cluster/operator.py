@@ -95,21 +95,27 @@ def operator_objects(cluster: Cluster, *, namespace: str | None, image: str) -> 
         overlay["resources"] = [os.path.relpath(BASE, Path(folder).resolve())]
         if namespace is not None:
             overlay["namespace"] = namespace
+        overlay["images"] = [_image_entry(image)]
         (Path(folder) / "kustomization.yaml").write_text(json.dumps(overlay))
         rendered = cluster.kubectl("kustomize", folder)
     objects = [item for item in yaml.safe_load_all(rendered) if item]
     for item in objects:
         if item["kind"] == "Deployment":
-            _set_image(item, image)
+            # The name of a development image stays the same when its content changes: the annotation makes the Deployment notice.
+            template = item["spec"]["template"]
+            template["metadata"].setdefault("annotations", {})[CONTENT_ANNOTATION] = content_key(OPERATOR_SOURCES)
     return objects
 
 
-def _set_image(deployment: Manifest, image: str) -> None:
-    """The name of a development image stays the same when its content changes: the annotation makes the Deployment notice."""
-    template = deployment["spec"]["template"]
-    template["metadata"].setdefault("annotations", {})[CONTENT_ANNOTATION] = content_key(OPERATOR_SOURCES)
-    for container in template["spec"]["containers"]:
-        container["image"] = image
+def _image_entry(image: str) -> Manifest:
+    """As kustomize wants it: name and digest, or name and tag (a registry's port is none)."""
+    name, _, digest = image.partition("@")
+    if digest:
+        return {"name": "dbmigration-operator", "newName": name, "digest": digest}
+    name, _, tag = image.rpartition(":")
+    if not name or "/" in tag:
+        return {"name": "dbmigration-operator", "newName": image}
+    return {"name": "dbmigration-operator", "newName": name, "newTag": tag}
 
 
 def _installed(objects: list[Manifest]) -> InstalledOperator:
