@@ -2,6 +2,8 @@
 
 import itertools
 import re
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,3 +78,14 @@ def database_factory(server: PostgresServer) -> Iterator[Callable[[], Database]]
 @pytest.fixture
 def database(database_factory: Callable[[], Database]) -> Database:
     return database_factory()
+
+
+@pytest.fixture
+def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where this process and its children put what is temporary, and nobody else: short enough for a socket, open to other users."""
+    directory = Path(tempfile.mkdtemp(prefix="t-", dir="/tmp"))
+    directory.chmod(0o755)
+    monkeypatch.setenv("TMPDIR", str(directory))
+    monkeypatch.setattr(tempfile, "tempdir", str(directory))
+    yield directory
+    shutil.rmtree(directory, ignore_errors=True)

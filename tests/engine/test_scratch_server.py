@@ -161,8 +161,7 @@ def broken(tmp_path: Path) -> Binaries:
     return Binaries(folder, "15.0", 15)
 
 
-def test_a_server_that_does_not_start_says_why_and_leaves_nothing(broken: Binaries) -> None:
-    before = set(Path("/tmp").glob("dbmigration-scratch-*"))
+def test_a_server_that_does_not_start_says_why_and_leaves_nothing(broken: Binaries, temporary: Path) -> None:
     with pytest.raises(Transient, match="something is wrong"), private_server(broken):
         pass
     (broken.directory / "initdb").write_text("#!/bin/sh\nmkdir $2\n")
@@ -171,7 +170,7 @@ def test_a_server_that_does_not_start_says_why_and_leaves_nothing(broken: Binari
     (broken.directory / "initdb").unlink()
     with pytest.raises(Transient, match="could not be run"), private_server(broken):
         pass
-    assert set(Path("/tmp").glob("dbmigration-scratch-*")) == before
+    assert list(temporary.iterdir()) == []
 
 
 def test_a_private_server_dies_with_the_process_that_started_it() -> None:

@@ -264,11 +264,10 @@ def test_two_places_at_once_and_a_major_that_is_not_there_are_refused(database: 
 
 @pytest.mark.parametrize(("signal_number", "place"), [(signal.SIGINT, "given"), (signal.SIGTERM, "given"), (signal.SIGINT, "private")])
 def test_ctrl_c_drops_the_scratch_database_and_stops_the_server(
-    database: Database, tmp_path: Path, signal_number: signal.Signals, place: str
+    database: Database, tmp_path: Path, temporary: Path, signal_number: signal.Signals, place: str
 ) -> None:
     write_files(tmp_path, GOOD | {"003_slow.sql": "SELECT pg_sleep(600);\n"})
     words = ["--private"] if place == "private" else []
-    before = set(Path("/tmp").glob("dbmigration-scratch-*"))
     process = started(database, tmp_path, *words)
     assert process.stdout is not None
     while not process.stdout.readline().startswith("002_"):
@@ -279,7 +278,7 @@ def test_ctrl_c_drops_the_scratch_database_and_stops_the_server(
     out, err = process.communicate(timeout=WITHIN_S)
     assert (process.returncode, "Interrupted" in err, PASSWORD in out + err) == (128 + signal_number, True, False)
     assert leftovers(database) == ""
-    assert set(Path("/tmp").glob("dbmigration-scratch-*")) == before
+    assert list(temporary.iterdir()) == []
 
 
 def test_a_seed_has_to_run_twice_and_leave_as_many_rows(database: Database, tmp_path: Path) -> None:

@@ -216,6 +216,7 @@ FOUND: dict[str, tuple[Case, ...]] = {
             "BEGIN;\nALTER TYPE mood ADD VALUE 'glad';\nUPDATE app.users SET name = 'glad' WHERE id = 1; --!\nCOMMIT;",
             before="CREATE TYPE mood AS ENUM ('sad'); CREATE TABLE app.users (id int, name text);",
         ),
+        Case("BEGIN;\nCREATE TYPE mood AS ENUM ('sad');\nALTER TYPE mood ADD VALUE 'glad';\nSELECT 'glad'::mood; --!\nCOMMIT;", severity="warning"),
     ),
     "enum-value-is-permanent": (Case("ALTER TYPE mood ADD VALUE 'glad'; --!", before="CREATE TYPE mood AS ENUM ('sad');"),),
     "rename-table": (
@@ -419,7 +420,7 @@ LEFT_ALONE: dict[str, tuple[Case, ...]] = {
         Case("CREATE TABLE app.o (a int, b int, FOREIGN KEY (a, b) REFERENCES x (a, b)); CREATE INDEX ON app.o (b, a);"),
     ),
     "enum-value-used-at-once": (
-        Case("BEGIN; CREATE TYPE mood AS ENUM ('sad'); ALTER TYPE mood ADD VALUE 'glad'; SELECT 'glad'::mood; COMMIT;"),
+        Case("BEGIN; CREATE TYPE mood AS ENUM ('sad'); ALTER TYPE mood ADD VALUE 'glad'; COMMIT; SELECT 'glad'::mood;"),
         Case("ALTER TYPE mood ADD VALUE 'glad'; SELECT 'glad'::mood;"),
     ),
     "enum-value-is-permanent": (Case("CREATE TYPE mood AS ENUM ('sad'); ALTER TYPE mood ADD VALUE 'glad';"),),

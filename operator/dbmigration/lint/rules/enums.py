@@ -12,7 +12,7 @@ from dbmigration.migrations.statements import Kind
 @script_rule(Severity.ERROR, "A new enum value is used before it is committed")
 def enum_value_used_at_once(view: ScriptView) -> Iterator[Hit]:
     script = view.script
-    made = set[str]()
+    made = set[str]()  # types of this script: their new values may be used at once from PostgreSQL 17 on
     added = dict[bytes, tuple[str, str, int]]()  # quoted value -> (value, type, line)
     for statement in script.statements:
         if statement.kind in (Kind.COMMIT, Kind.ROLLBACK):
@@ -22,15 +22,17 @@ def enum_value_used_at_once(view: ScriptView) -> Iterator[Hit]:
                 at = statement.sql.find(quoted)
                 if at >= 0:
                     del added[quoted]
+                    before = " before PostgreSQL 17" if type_ in made else ""
                     yield Hit(
-                        f"the value {value} that line {line} adds to {type_} cannot be used in the same transaction (55P04): "
+                        f"the value {value} that line {line} adds to {type_} cannot be used in the same transaction{before} (55P04): "
                         "use it in a later file",
                         line=statement.line_at(at),
+                        severity=Severity.WARNING if type_ in made else None,
                     )
         for operation in statement.operations:
             if isinstance(operation, op.Create) and operation.is_enum:
-                made.add(operation.name.name)
-            elif isinstance(operation, op.AddEnumValue) and operation.type.name not in made:
+                made.add(str(operation.name))
+            elif isinstance(operation, op.AddEnumValue):
                 quoted = ("'" + operation.value.replace("'", "''") + "'").encode()
                 added[quoted] = (operation.value, str(operation.type), statement.line)
 
