@@ -115,3 +115,24 @@ def test_a_suspended_resource_starts_no_run(studio: Studio) -> None:
     studio.wait_reason(Reason.SUSPENDED)
     assert studio.database.tables() == ["first"]
     assert len(studio.jobs()) == 1
+
+
+def test_files_of_another_tool_are_run_as_they_are_up_to_a_version_and_back(studio: Studio) -> None:
+    files = {
+        "dbmigration.toml": 'layout = "flyway"\n',
+        "V1__first.sql": "CREATE TABLE first (id int);",
+        "V1.2__second.sql": "CREATE TABLE second (id int);",
+        "V1.10__third.sql": "CREATE TABLE third (id int);",
+        "U1.10__third.sql": "DROP TABLE third;",
+    }
+    seen = studio.start(files, target="1.2")
+    assert (seen.status.version, seen.states["V1.10__third.sql"]) == ("1.2", State.PENDING)
+    assert studio.database.tables() == ["first", "second"]
+
+    studio.put_resource(target=None)
+    studio.wait_ready(version="1.10")
+    assert studio.database.tables() == ["first", "second", "third"]
+
+    studio.put_resource(rollback={"to": "1.2"})
+    assert studio.wait_ready(version="1.2").states["V1.10__third.sql"] is State.ROLLED_BACK
+    assert studio.database.history() == ["V1__first.sql", "V1.2__second.sql"]

@@ -37,17 +37,17 @@ DURATION_RULE = rule(
     f"self.matches('{DURATION_PATTERN}') && duration(self) <= duration('{_MAX_TIMEOUT}')",
     f"write a duration like 500ms, 2s, 1m30s or 4h, at most {_MAX_TIMEOUT}",
 )
-_TARGET = r"^[0-9]{3,18}$"
-_TARGET_RULE = rule(f"self.matches('{_TARGET}')", 'target is the number of a file as its name has it, in quotes: target: "004"')
+_VERSION = r"^[0-9]{1,20}([._][0-9]{1,20}){0,7}$"
+"""Three or more digits in our own layout; other layouts have fewer, and Flyway's several numbers."""
+_TARGET_RULE = rule(f"self.matches('{_VERSION}')", 'target is the number of a file as its name has it, in quotes: target: "004"')
 
 
 def _is_target(text: str) -> str:
-    if not re.fullmatch(_TARGET.strip("^$"), text):
+    if not re.fullmatch(_VERSION.strip("^$"), text):
         raise ValueError(_TARGET_RULE["message"])
     return text
 
 
-_VERSION = r"^(0|[0-9]{3,18})$"
 _VERSION_RULE = rule(
     f"self.matches('{_VERSION}')", 'rollback.to is the number of a file as its name has it, in quotes (to: "003"), or "0" for none at all'
 )
