@@ -216,7 +216,10 @@ FOUND: dict[str, tuple[Case, ...]] = {
             "BEGIN;\nALTER TYPE mood ADD VALUE 'glad';\nUPDATE app.users SET name = 'glad' WHERE id = 1; --!\nCOMMIT;",
             before="CREATE TYPE mood AS ENUM ('sad'); CREATE TABLE app.users (id int, name text);",
         ),
-        Case("BEGIN;\nCREATE TYPE mood AS ENUM ('sad');\nALTER TYPE mood ADD VALUE 'glad';\nSELECT 'glad'::mood; --!\nCOMMIT;", severity="warning"),
+        Case(
+            "BEGIN;\nCREATE TYPE mood AS ENUM ('sad');\nALTER TYPE mood ADD VALUE 'glad';\nSELECT 'glad'::mood; --!\nCOMMIT;",
+            severity="warning",
+        ),
     ),
     "enum-value-is-permanent": (Case("ALTER TYPE mood ADD VALUE 'glad'; --!", before="CREATE TYPE mood AS ENUM ('sad');"),),
     "rename-table": (
