@@ -92,7 +92,7 @@ def test_the_spent_budget_is_announced_although_its_failures_were() -> None:
 
 
 def test_a_missing_source_is_announced_once() -> None:
-    resource = Resource(source=MissingSource(("files",)))
+    resource = Resource(source=MissingSource("files is missing"))
     assert resource.looked_at() == ["SourceMissing"]
     assert resource.looked_at() == []
 

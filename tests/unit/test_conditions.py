@@ -19,7 +19,7 @@ NEGATIVE = ("Reconciling", "Stalled")
 
 WINDOW = spec(window={"schedule": "0 13 * * *", "duration": "10m"})
 SPECS = (spec(), spec(target="003"), spec(suspend=True), spec(retry={"limit": 1}), spec(job={"nodeSelector": {"a": "b"}}), WINDOW, None)
-SOURCES = (files("a"), files("b"), MissingSource(("files",)), InvalidSource("001 twice"))
+SOURCES = (files("a"), files("b"), MissingSource("files is missing"), InvalidSource("001 twice"))
 REPORTS: tuple[Report | None, ...] = (
     None,
     report(),

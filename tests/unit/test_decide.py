@@ -42,7 +42,7 @@ LATER = spec(promotion={"after": {"name": "studio", "namespace": "staging"}})
 ASKED = spec(approval={"required": True})
 MORE_MEMORY = spec(job={"resources": {"limits": {"memory": "1Gi"}}})
 CLOUD_ADMIN = spec(job={"serviceAccountName": "cloud-admin"})
-MISSING = MissingSource(("files",))
+MISSING = MissingSource("files is missing")
 UNSCHEDULABLE = PodSeen(PodState.WAITING, blocked=Blocked(Reason.UNSCHEDULABLE, "0/1 nodes are available"))
 WAITING_POD = PodSeen(PodState.WAITING)
 

@@ -142,3 +142,52 @@ def test_hostile_progress_is_taken_only_as_far_as_it_fits() -> None:
     assert progress_in_log(line({"event": "progress", "step": 3})) is None
     hostile = {"event": "progress", "step": "apply", "file": ["x"], "done": 10**30, "total": -1, "message": {"a": 1}, "blockedBy": 7}
     assert progress_in_log(line(hostile)) == Progress("apply")
+
+
+def with_source(code: int, message: str = "", *, reason: str = "Error") -> dict[str, Any]:
+    """A pod whose container `source` ended so, and whose runner never started."""
+    source = {"name": "source", "image": "app:1", "imageID": "registry/app@sha256:1f", "state": terminated(code, reason, message)}
+    found = pod(waiting("PodInitializing"), phase="Failed")
+    found["status"]["initContainerStatuses"] = [source]
+    return found
+
+
+START_ERROR = 'failed to create containerd task: runc create failed: exec: "cp": executable file not found in $PATH: unknown'
+TOO_LARGE = 'Usage of EmptyDir volume "migrations" exceeds the limit "1Gi".'
+
+
+def evicted(message: str) -> dict[str, Any]:
+    found = with_source(137)
+    found["status"] |= {"reason": "Evicted", "message": message}
+    return found
+
+
+@pytest.mark.parametrize(
+    ("given_pod", "reason"),
+    [
+        (with_source(1, "cp: cannot stat '/migrations/.': No such file or directory"), Reason.SOURCE_MISSING),
+        (with_source(1, "cp: can't stat '/migrations/.': No such file or directory"), Reason.SOURCE_MISSING),
+        (with_source(1, "cp: cannot stat '/migrations/./001.sql': No such file or directory"), Reason.SOURCE_INVALID),
+        (with_source(1, "cp: cannot open '/migrations/./001_a.sql' for reading: Permission denied"), Reason.SOURCE_INVALID),
+        (with_source(128, START_ERROR, reason="StartError"), Reason.SOURCE_INVALID),
+        (evicted(TOO_LARGE), Reason.SOURCE_TOO_LARGE),
+        (evicted("The node was low on resource: memory."), None),
+        (with_source(0), None),
+    ],
+)
+def test_why_an_images_files_could_not_be_copied(given_pod: dict[str, Any], reason: Reason | None) -> None:
+    found = pod_seen(given_pod)
+    assert found.state is PodState.TERMINATED
+    assert (found.source_failed.reason if found.source_failed else None) == reason
+
+
+def test_the_image_of_the_files_that_cannot_be_pulled_is_told_like_any_other() -> None:
+    given_pod = pod(waiting("PodInitializing"))
+    given_pod["status"]["initContainerStatuses"] = [{"name": "source", "state": waiting("ErrImagePull", "not found")}]
+    assert pod_seen(given_pod).blocked == Blocked(Reason.IMAGE_PULL_FAILED, "ErrImagePull: not found")
+
+
+def test_the_image_that_was_really_run_is_told_by_digest() -> None:
+    given_pod = with_source(0)
+    given_pod["status"] |= {"phase": "Succeeded", "containerStatuses": [{"name": "runner", "state": terminated(0)}]}
+    assert pod_seen(given_pod).source_image == "registry/app@sha256:1f"

@@ -35,3 +35,5 @@ PURPOSE_ANNOTATION = f"{GROUP}/purpose"
 LOOK = "look"
 
 RUNNER_CONTAINER = "runner"
+SOURCE_CONTAINER = "source"
+"""In a run's pod, before the runner: the image that holds the files."""

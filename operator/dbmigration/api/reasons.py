@@ -58,6 +58,8 @@ class Reason(StrEnum):
     SPEC_INVALID = "SpecInvalid"
     NOT_ALLOWED = "NotAllowed"
     SOURCE_INVALID = "SourceInvalid"
+    SOURCE_TOO_LARGE = "SourceTooLarge"
+    SOURCE_MOVED = "SourceMoved"
     DUPLICATE_NUMBER = "DuplicateNumber"
     META_COMMAND = "MetaCommand"
     DEPENDENCY_MISSING = "DependencyMissing"

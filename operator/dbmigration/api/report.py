@@ -147,6 +147,7 @@ class Report(Reported):
     `applied_now`, `seeded_now`, `rolled_back_now`: names of the files that this very run applied or rolled back, in order;
     `baselined_now`: how many it recorded without running them.
     `undone_now`: what it applied and took back after a failure (not in `applied_now`), `not_undone`: what it could not take back.
+    `source_digest`: of the files that were read, `source_revision` what they were taken from, where the run itself knows.
     `executed_sql`: a migration's own SQL was begun (counts as an attempt). `backup_reason`: why there is or is not a backup;
     `declared_backup`: what stands in for it.
     `verified_file`: the newest file whose verify script passed in this run. `drift`: the first of the `drift_count` differences between
@@ -182,6 +183,8 @@ class Report(Reported):
     undone_now: tuple[str, ...] = ()
     not_undone: tuple[str, ...] = ()
     losses: tuple[str, ...] = ()
+    source_digest: str | None = None
+    source_revision: str | None = None
     pending_names: tuple[str, ...] = ()
     backup: BackupRecord | None = None
     backup_reason: Reason | None = None

@@ -93,9 +93,17 @@ class RollbackRequest(Model):
     plan_hash: str | None = None
 
 
+class FetchRequest(Model):
+    """Files that the pod gets itself, at MIGRATIONS_DIR. `image`: an init container of it puts them there."""
+
+    image: str | None = None
+
+
 class RunRequest(Model):
     """One run of one resource. `source_digest` is what the operator hashed: other bytes in the mount are SourceChanging.
 
+    With `fetch` the operator has not seen the files: the digest is that of an earlier run of the same key, None in the first, and other
+    bytes are SourceMoved.
     `claimed_by`: the one owner whose claim this resource takes over. `baseline`: as in `run.options`. `undo_on_failure`: spec.onFailure.
     `lint_fail_on` and `drift_policy` are values of `run.options`; None: dbmigration.toml decides. `look_only`: no run, compare the schema.
     `prepare`: plan and lint, execute nothing. `window_closes_at`: no file is begun from then on. `needs_approval`: execute only a plan
@@ -105,8 +113,9 @@ class RunRequest(Model):
     resource: ResourceRef
     run_id: str
     attempt: int
-    source_digest: str
     environment: str
+    source_digest: str | None = None
+    fetch: FetchRequest | None = None
     target: str | None = None
     rollback: RollbackRequest | None = None
     baseline: str | None = None

@@ -28,27 +28,7 @@ from dbmigration.api.fields import (
     rules,
 )
 from dbmigration.api.gates import Approval, Promotion, Window
-
-MAX_CONFIG_MAPS = 20
-
-
-class ConfigMapRef(SpecModel):
-    """A ConfigMap of the resource's own namespace."""
-
-    name: ObjectName
-    """Name of the ConfigMap."""
-
-
-class Source(SpecModel):
-    """Where the migration files are."""
-
-    config_maps: tuple[ConfigMapRef, ...] = Field(
-        min_length=1,
-        max_length=MAX_CONFIG_MAPS,
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
-    )
-    """ConfigMaps whose keys are the files (NNN_name.sql, rollback-NNN.sql, verify-NNN.sql, dbmigration.toml). Several, for a set past
-    1 MiB; together they are one folder, so no file may be in two of them."""
+from dbmigration.api.sources import Source
 
 
 class History(SpecModel):

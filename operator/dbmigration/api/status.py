@@ -35,6 +35,8 @@ class SourceStatus(StatusModel):
     """SHA-256 over names and bytes of the files."""
     complete: bool = False
     """Every one of them is applied, or skipped for its environment: what another environment may go by."""
+    revision: str | None = Field(default=None, max_length=1024)
+    """What they were taken from: digest of the image. Missing for ConfigMaps."""
 
 
 class DatabaseStatus(StatusModel):

@@ -6,6 +6,7 @@ from typing import Final
 
 from dbmigration.api.conditions import ConditionType, clip, find
 from dbmigration.api.reasons import Reason
+from dbmigration.api.spec import Spec
 from dbmigration.api.status import NEXT_STEP_LIMIT, Status
 from dbmigration.decide.observed import Observed
 
@@ -18,7 +19,7 @@ _APPROVE: Final = "see the plan and approve it: `kubectl dbmigration approve {na
 _EDIT: Final = "`kubectl edit -n {namespace} dbm {name}`"
 _STAGE: Final = "`kubectl describe -n {stage}`"
 _SPEC: Final = "`kubectl get dbm -n {namespace} {name} -o jsonpath='{{.spec}}'`"
-_FILES: Final = "`kubectl get configmap -n {namespace} {maps}`"
+_FILES: Final = "`{files}`"
 _SECRET: Final = "`kubectl describe secret -n {namespace} {secret}`"  # noqa: S105 - a command
 _AT_ONCE: Final = f"it is tried again by itself; at once: {_RETRY}"
 _WHEN_MENDED: Final = f"when that is mended: {_RETRY}"
@@ -35,7 +36,9 @@ _STEPS: Final[Mapping[Reason, tuple[str, ...]]] = MappingProxyType(
         ),
         Reason.APPROVAL_STALE: (f"the plan changed since: {_APPROVE}",),
         Reason.WINDOW_CLOSED: (f"wait for the opening; to go now, take spec.window out or widen it: {_EDIT}",),
-        Reason.SOURCE_MISSING: (f"make the ConfigMap, or correct spec.source: {_FILES}",),
+        Reason.SOURCE_MISSING: (f"make what the message names, or correct spec.source: {_FILES}",),
+        Reason.SOURCE_MOVED: (f"name the source by digest or commit: {_EDIT}", f"to take the files as they are now: {_RETRY}"),
+        Reason.SOURCE_TOO_LARGE: (f"name a folder in spec.source that has the migrations and nothing else: {_EDIT}",),
         Reason.SOURCE_CHANGING: ("wait until the ConfigMaps stand still; each run takes one state of them",),
         Reason.SECRET_MISSING: (f"make the Secret, or correct spec.database.secretRef: {_SECRET}", _AT_ONCE),
         Reason.SECRET_INVALID: (f"compare the Secret's keys with those that the message asks for: {_SECRET}", _AT_ONCE),
@@ -124,8 +127,8 @@ def _words(observed: Observed, status: Status) -> dict[str, str]:
         "job": run.job_name if run else "NAME",
         "where": where,
         "secret": spec.database.secret_ref.name if spec else "NAME",
-        "maps": " ".join(each.name for each in spec.source.config_maps) if spec else "NAME",
         "stage": _stage(observed),
+        "files": _looking_at_files(observed, spec),
         "claim": claim.claim_name if claim else "NAME",
     }
 
@@ -137,3 +140,10 @@ def _stage(observed: Observed) -> str:
         return f"{observed.namespace} configmap {promotion.evidence.config_map_ref.name}"
     after = promotion.after if promotion is not None else None
     return f"{(after and after.namespace) or observed.namespace} dbm {after.name if after else observed.name}"
+
+
+def _looking_at_files(observed: Observed, spec: Spec | None) -> str:
+    if spec is None or spec.source.config_maps:
+        names = " ".join(each.name for each in spec.source.config_maps) if spec else "NAME"
+        return f"kubectl get configmap -n {observed.namespace} {names}"
+    return f"kubectl get dbm -n {observed.namespace} {observed.name} -o jsonpath='{{.spec.source}}'"

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from dbmigration.api.spec import Spec
-from dbmigration.decide.observed import Observed, Runner
+from dbmigration.decide.observed import FetchedSource, FoundSource, Observed, Runner
 
 _RUN_FIELDS = {"database", "environment", "target", "rollback", "history", "execution", "backup", "baseline"}
 _GATES = {"window", "approval", "promotion"}
@@ -48,6 +48,16 @@ def look_name(observed: Observed, what: str) -> str:
     """At most 57 characters. `what` tells one look from another: when it was due, or who asked for it."""
     readable = observed.name[: _NAME_PART - 6].replace(".", "-").rstrip("-")
     return f"{readable}-drift-{_digest(observed.uid, what)}"
+
+
+def files_digest(observed: Observed, spec: Spec) -> str | None:
+    """Hash of the files that a run is to be given. Of what its pod gets it is known when an earlier run of the same key was given them."""
+    source, status = observed.source, observed.status
+    if isinstance(source, FoundSource):
+        return source.digest
+    if not isinstance(source, FetchedSource) or status.run is None or status.source is None:
+        return None
+    return status.source.digest if status.run.key == run_key(spec, source.identity, observed.retry) else None
 
 
 def job_name(observed: Observed, key: str, attempt: int) -> str:

@@ -16,7 +16,7 @@ from dbmigration.api.report import Outcome, Report
 from dbmigration.api.status import DIFFERENCES_KEPT, DriftStatus, Status
 from dbmigration.decide.announce import announcements
 from dbmigration.decide.decision import Decision
-from dbmigration.decide.observed import Blocked, FoundSource, JobSeen, Observed
+from dbmigration.decide.observed import Blocked, JobSeen, KnownSource, Observed
 from dbmigration.decide.results import result_of
 from dbmigration.decide.start import start_look
 
@@ -43,7 +43,7 @@ def look_finished(o: Observed, now: datetime) -> Decision | None:
 
 def with_look(o: Observed, decision: Decision, now: datetime) -> Decision:
     """The decision about a resource with nothing to run, and a look with it where one is due; else it comes back in time for the next."""
-    if o.spec is None or o.spec.suspend or not isinstance(o.source, FoundSource):
+    if o.spec is None or o.spec.suspend or not isinstance(o.source, KnownSource):
         return decision
     decision = replace(decision, remove_jobs=(*decision.remove_jobs, *(job.name for job in o.looks[:-1] if job.over and not job.deleting)))
     if o.looks and not o.looks[-1].ended:

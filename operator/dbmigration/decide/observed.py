@@ -7,6 +7,7 @@ from enum import Enum
 
 from dbmigration.api.reasons import Reason
 from dbmigration.api.report import Report
+from dbmigration.api.request import FetchRequest
 from dbmigration.api.spec import Spec
 from dbmigration.api.states import State
 from dbmigration.api.status import Status
@@ -19,12 +20,26 @@ class FoundSource:
     digest: str
     files: int
 
+    @property
+    def identity(self) -> str:
+        """What is asked of a run, as far as its files go."""
+        return self.digest
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedSource:
+    """Files that the run's pod gets itself. `identity`: hash of what it is to get, for what they are is not known before."""
+
+    identity: str
+    request: FetchRequest
+
 
 @dataclass(frozen=True, slots=True)
 class MissingSource:
-    """These ConfigMaps do not exist."""
+    """There is nothing to plan from yet; `message` names what is missing and says what to do."""
 
-    names: tuple[str, ...]
+    message: str
+    reason: Reason = Reason.SOURCE_MISSING
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +49,8 @@ class InvalidSource:
     message: str
 
 
-Source = FoundSource | MissingSource | InvalidSource
+KnownSource = FoundSource | FetchedSource
+Source = KnownSource | MissingSource | InvalidSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +86,8 @@ class Progress:
 class PodSeen:
     """`disrupted`: deleted, evicted or lost with its node, so that how it ended says nothing about the run.
 
-    `scheduled_at`: when it got its node, None while it has none.
+    `scheduled_at`: when it got its node, None while it has none. `source_failed`: why the files of an image could not be copied, so that
+    the runner never started; `source_image`: the image that they were copied from, by digest.
     """
 
     state: PodState
@@ -80,6 +97,8 @@ class PodSeen:
     disrupted: bool = False
     progress: Progress | None = None
     scheduled_at: datetime | None = None
+    source_failed: Blocked | None = None
+    source_image: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

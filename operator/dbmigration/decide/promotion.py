@@ -14,7 +14,8 @@ from dbmigration.api.reasons import Reason
 from dbmigration.api.spec import Spec
 from dbmigration.api.states import State
 from dbmigration.api.status import PromotionStatus, RunStatus
-from dbmigration.decide.observed import FoundSource, Observed, Stage
+from dbmigration.decide import keys
+from dbmigration.decide.observed import Observed, Stage
 
 _NAMED: Final = 5
 _FEW: Final = 10
@@ -48,8 +49,8 @@ def promotion(o: Observed, spec: Spec) -> Promoted | Unpromoted | None:
     stage = o.stage
     if stage is None or stage.problem is not None:
         return Unpromoted(f"{stage.label}: {stage.problem}" if stage else "the database that goes first was not read")
-    found = _whole(o, stage) or _by_name(o, stage)
-    if isinstance(found, Promoted) and stage.not_ready is not None and not _seen_before(o, stage):
+    found = _whole(o, spec, stage) or _by_name(o, stage)
+    if isinstance(found, Promoted) and stage.not_ready is not None and not _seen_before(o, spec, stage):
         return Unpromoted(f"{stage.label} has the files and is not Ready: {stage.not_ready}")
     return found
 
@@ -62,14 +63,15 @@ def promotion_verdict(run: RunStatus, found: Unpromoted) -> Verdict:
 def promoted(o: Observed, spec: Spec, now: datetime) -> PromotionStatus | None:
     """What status says of it. Once it was Ready with these files it does not have to be Ready again: it goes on to its next ones."""
     stage = o.stage
-    if stage is None or not isinstance(o.source, FoundSource) or not isinstance(promotion(o, spec), Promoted):
+    digest = keys.files_digest(o, spec)
+    if stage is None or digest is None or not isinstance(promotion(o, spec), Promoted):
         return None
-    return o.status.promotion if _seen_before(o, stage) else PromotionStatus(by=stage.label, digest=o.source.digest, seen_at=now)
+    return o.status.promotion if _seen_before(o, spec, stage) else PromotionStatus(by=stage.label, digest=digest, seen_at=now)
 
 
-def _whole(o: Observed, stage: Stage) -> Promoted | None:
+def _whole(o: Observed, spec: Spec, stage: Stage) -> Promoted | None:
     """The same bytes, names and all, and every file done."""
-    same = isinstance(o.source, FoundSource) and stage.digest == o.source.digest
+    same = stage.digest is not None and stage.digest == keys.files_digest(o, spec)
     return Promoted(None) if same and stage.complete else None
 
 
@@ -100,6 +102,6 @@ def _missing(stage: Stage, name: str, checksum: str | None) -> str | None:
     return None if checksum is not None and there == checksum else "has another text there"
 
 
-def _seen_before(o: Observed, stage: Stage) -> bool:
+def _seen_before(o: Observed, spec: Spec, stage: Stage) -> bool:
     before = o.status.promotion
-    return before is not None and isinstance(o.source, FoundSource) and (before.by, before.digest) == (stage.label, o.source.digest)
+    return before is not None and (before.by, before.digest) == (stage.label, keys.files_digest(o, spec))

@@ -22,8 +22,9 @@ from dbmigration.api.status import (
     SourceStatus,
     Status,
 )
+from dbmigration.decide.keys import files_digest
 from dbmigration.decide.looks import compared, in_sync
-from dbmigration.decide.observed import JobSeen, Observed
+from dbmigration.decide.observed import FoundSource, JobSeen, KnownSource, Observed
 from dbmigration.decide.results import Result
 
 MOST_BACKOFF = timedelta(minutes=5)
@@ -74,8 +75,7 @@ def _recorded(observed: Observed, run: RunStatus, result: Result, retry_value: s
         changes["last_handled_retry"] = retry_value
     if report is not None:
         changes |= _database_state(status, report)
-        if status.source is not None:
-            changes["source"] = status.source.model_copy(update={"complete": report.complete})
+        changes["source"] = _source(status, report, result)
         if report.schema_compared:
             changes["drift"] = compared(status.drift, report, now)
     after = status.model_copy(update=changes)
@@ -196,6 +196,14 @@ def _database_state(status: Status, report: Report) -> dict[str, Any]:
     return changes
 
 
+def _source(status: Status, report: Report, result: Result) -> SourceStatus | None:
+    """What the run was given. Files that moved were refused, and so they do not become it."""
+    given = status.source
+    if report.source_digest is not None and report.reason is not Reason.SOURCE_MOVED:
+        given = SourceStatus(digest=report.source_digest, revision=report.source_revision or result.source_image)
+    return given.model_copy(update={"complete": report.complete}) if given is not None else None
+
+
 def _known_claim(status: Status, identity: str) -> str | None:
     """A run that never got the lock did not read whose the database is, and claims do not vanish."""
     return status.database.claim if status.database is not None and status.database.identity == identity else None
@@ -240,5 +248,9 @@ def _with_summary(runs: tuple[RunSummary, ...], summary: RunSummary, *, repeats:
     return (summary, *runs)[:RUNS_KEPT]
 
 
-def source_recorded(status: Status, digest: str) -> Status:
-    return status.model_copy(update={"source": SourceStatus(digest=digest)})
+def source_given(status: Status, observed: Observed, source: KnownSource) -> Status:
+    """When a run starts: files that its pod fetches are not known yet, unless it is another attempt at the same."""
+    if isinstance(source, FoundSource):
+        return status.model_copy(update={"source": SourceStatus(digest=source.digest)})
+    known = observed.spec is not None and files_digest(observed, observed.spec) is not None
+    return status if known else status.model_copy(update={"source": None})

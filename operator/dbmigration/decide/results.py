@@ -3,7 +3,7 @@
 The truth is the report of the container `runner`, else how that container ended, else the Job's own terminal condition.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dbmigration.api.reasons import Reason
 from dbmigration.api.report import Outcome, Report
@@ -24,12 +24,16 @@ class Result:
     transient: bool
     counted: bool = False
     report: Report | None = None
+    source_image: str | None = None
 
 
 def result_of(job: JobSeen) -> Result:
     """The result of a Job that has ended."""
     if job.report is not None:
-        return _reported(job, job.report)
+        return replace(_reported(job, job.report), source_image=job.pod.source_image)
+    if job.pod.source_failed is not None:
+        failed = job.pod.source_failed
+        return Result(Outcome.FAILED, failed.reason, failed.message, transient=failed.reason is Reason.SOURCE_MISSING)
     if job.failed == _DEADLINE:
         return _over_deadline(job, counted=True)
     if job.pod.state is PodState.TERMINATED and not job.pod.disrupted:

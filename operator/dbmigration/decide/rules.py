@@ -21,9 +21,9 @@ from dbmigration.decide.approval import approval_verdict, awaits_approval, spent
 from dbmigration.decide.decision import Decision
 from dbmigration.decide.gates import gated, gates_taken, is_closed, opening_of, window_verdict
 from dbmigration.decide.looks import abandoned, look_finished, with_look
-from dbmigration.decide.observed import Blocked, FoundSource, InvalidSource, JobSeen, MissingSource, Observed, PodState, Source
+from dbmigration.decide.observed import Blocked, InvalidSource, JobSeen, KnownSource, MissingSource, Observed, PodState, Source
 from dbmigration.decide.promotion import Unpromoted, promoted, promotion, promotion_verdict
-from dbmigration.decide.record import run_recorded, run_started, source_recorded, verdict_of
+from dbmigration.decide.record import run_recorded, run_started, source_given, verdict_of
 from dbmigration.decide.results import result_of, vanished
 from dbmigration.decide.start import start_run
 
@@ -81,9 +81,9 @@ def run_unstarted_outdated(o: Observed, now: datetime) -> Decision | None:
     if job is None or job.ended or job.started or job.deleting or o.spec is None:
         return None
     if not o.spec.suspend:
-        if not isinstance(o.source, FoundSource):
+        if not isinstance(o.source, KnownSource):
             return None
-        if keys.pod_hash(o.spec, keys.run_key(o.spec, o.source.digest, o.retry), o.runner) == job.pod_hash:
+        if keys.pod_hash(o.spec, keys.run_key(o.spec, o.source.identity, o.retry), o.runner) == job.pod_hash:
             return None
     young_for = YOUNG - (now - job.pod.scheduled_at) if job.pod.scheduled_at and job.pod.blocked is None else timedelta(0)
     if young_for > timedelta(0):
@@ -138,10 +138,10 @@ def spec_not_allowed(o: Observed, now: datetime) -> Decision | None:
 def settled(o: Observed, now: datetime) -> Decision | None:
     """The same question has its final answer: nothing is run, whoever restarts."""
     run = o.status.run
-    if run is None or not run.final or not isinstance(o.source, FoundSource):
+    if run is None or not run.final or not isinstance(o.source, KnownSource):
         return None
     spec = _spec(o)
-    if run.key != keys.run_key(spec, o.source.digest, o.retry):
+    if run.key != keys.run_key(spec, o.source.identity, o.retry):
         return None
     if run.outcome != Outcome.SUCCEEDED and run.spec_hash != keys.spec_hash(spec):
         return None
@@ -157,12 +157,10 @@ def suspended(o: Observed, now: datetime) -> Decision | None:
 
 
 def source_missing(o: Observed, now: datetime) -> Decision | None:
-    """Nothing to plan from yet; the ConfigMap's arrival wakes us."""
+    """Nothing to plan from yet; the arrival of what is missing wakes us."""
     if not isinstance(o.source, MissingSource):
         return None
-    names = ", ".join(o.source.names)
-    message = f"ConfigMap {names} does not exist in namespace {o.namespace}: create it, or name another in spec.source.configMaps"
-    return _wait(o, "source_missing", Verdict(False, Work.RECONCILING, Reason.SOURCE_MISSING, message), now, SOURCE_LOOK)
+    return _wait(o, "source_missing", Verdict(False, Work.RECONCILING, o.source.reason, o.source.message), now, SOURCE_LOOK)
 
 
 def source_invalid(o: Observed, now: datetime) -> Decision | None:
@@ -202,7 +200,7 @@ def retry_not_due(o: Observed, now: datetime) -> Decision | None:
     run = o.status.run
     if run is None or run.next_retry_at is None or run.next_retry_at <= now:
         return None
-    if run.key != keys.run_key(_spec(o), _found(o.source).digest, o.retry):
+    if run.key != keys.run_key(_spec(o), _found(o.source).identity, o.retry):
         return None
     if run.spec_hash != keys.spec_hash(_spec(o)):
         return None
@@ -213,11 +211,11 @@ def run_due(o: Observed, now: datetime) -> Decision | None:
     """Nothing stands in the way."""
     source = _found(o.source)
     spec = _spec(o)
-    start = gated(start_run(o, spec, source, keys.run_key(spec, source.digest, o.retry)), o, spec, now)
+    start = gated(start_run(o, spec, source, keys.run_key(spec, source.identity, o.retry)), o, spec, now)
     job = JobSeen(start.job_name, start.run_key, start.spec_hash, start.pod_hash, start.attempt, o.retry, now)
     run = run_started(o, job)
     verdict = Verdict(False, Work.RECONCILING, Reason.RUNNING, _running_message(run))
-    status = source_recorded(_said(o, verdict, now, run=run, progress=None, window=None, **gates_taken(o, spec, now)), source.digest)
+    status = source_given(_said(o, verdict, now, run=run, progress=None, window=None, **gates_taken(o, spec, now)), o, source)
     return Decision(
         "run_due",
         status,
@@ -264,8 +262,8 @@ def _spec(o: Observed) -> Spec:
     return o.spec
 
 
-def _found(source: Source) -> FoundSource:
-    assert isinstance(source, FoundSource), "source_missing and source_invalid come first"  # noqa: S101 - the order of RULES
+def _found(source: Source) -> KnownSource:
+    assert isinstance(source, KnownSource), "source_missing and source_invalid come first"  # noqa: S101 - the order of RULES
     return source
 
 
@@ -274,7 +272,7 @@ def _planned(o: Observed) -> RunStatus | None:
     run = o.status.run
     if run is None or not run.waits or not keys.same_but_for_gates(run.spec_hash, _spec(o)):
         return None
-    return run if run.key == keys.run_key(_spec(o), _found(o.source).digest, o.retry) else None
+    return run if run.key == keys.run_key(_spec(o), _found(o.source).identity, o.retry) else None
 
 
 def _closed(o: Observed, rule: str, verdict: Verdict, now: datetime, look: timedelta = IDLE_LOOK) -> Decision:

@@ -16,10 +16,10 @@ from dbmigration.api.request import (
 from dbmigration.api.spec import OnFailure, Spec
 from dbmigration.decide import keys
 from dbmigration.decide.decision import StartRun
-from dbmigration.decide.observed import FoundSource, Observed
+from dbmigration.decide.observed import FetchedSource, KnownSource, Observed
 
 
-def start_run(observed: Observed, spec: Spec, source: FoundSource, key: str) -> StartRun:
+def start_run(observed: Observed, spec: Spec, source: KnownSource, key: str) -> StartRun:
     """The next attempt with `key`."""
     attempt = _attempt(observed, key)
     name = keys.job_name(observed, key, attempt)
@@ -34,7 +34,7 @@ def start_run(observed: Observed, spec: Spec, source: FoundSource, key: str) -> 
     )
 
 
-def start_look(observed: Observed, spec: Spec, source: FoundSource, what: str) -> StartRun:
+def start_look(observed: Observed, spec: Spec, source: KnownSource, what: str) -> StartRun:
     """A look at the schema: the same database and files as a run, no backup, nothing to do. `what` as in `keys.look_name`."""
     name = keys.look_name(observed, what)
     request = _request(observed, spec, source, name, 1)
@@ -49,12 +49,13 @@ def start_look(observed: Observed, spec: Spec, source: FoundSource, what: str) -
     )
 
 
-def _request(observed: Observed, spec: Spec, source: FoundSource, name: str, attempt: int) -> RunRequest:
+def _request(observed: Observed, spec: Spec, source: KnownSource, name: str, attempt: int) -> RunRequest:
     return RunRequest(
         resource=ResourceRef(namespace=observed.namespace, name=observed.name, uid=observed.uid, cluster=observed.runner.cluster),
         run_id=name,
         attempt=attempt,
-        source_digest=source.digest,
+        source_digest=keys.files_digest(observed, spec),
+        fetch=source.request if isinstance(source, FetchedSource) else None,
         environment=spec.environment,
         target=spec.target,
         rollback=RollbackRequest(to=spec.rollback.to, plan_hash=spec.rollback.plan_hash) if spec.rollback else None,

@@ -38,6 +38,7 @@ from dbmigration.api.spec import Resources, Spec
 from dbmigration.decide.decision import StartRun
 from dbmigration.decide.looks import LOOK_SECONDS
 from dbmigration.decide.observed import Runner
+from dbmigration.kube.files import files_containers, files_volume
 
 RUNNER_UID: Final = 65532
 TTL_SECONDS: Final = 7 * 24 * 3600
@@ -47,6 +48,7 @@ GRACE_SECONDS: Final = 60
 TMP_DIR: Final = "/tmp"  # noqa: S108 - a mount of the pod
 _OWNER_READS = 0o440
 _ALL_READ = 0o444
+_FILES: Final = "migrations"
 
 DEFAULT_RESOURCES: Final = {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}}
 
@@ -137,12 +139,7 @@ def _pod(request: RunRequest, spec: Spec, runner: Runner) -> Manifest:
                     {"name": "DBMIGRATION_TMP", "value": TMP_DIR},
                     {"name": "HOME", "value": TMP_DIR},
                 ],
-                "resources": _resources(spec.job.resources),
-                "securityContext": {
-                    "allowPrivilegeEscalation": False,
-                    "readOnlyRootFilesystem": True,
-                    "capabilities": {"drop": ["ALL"]},
-                },
+                **_confined(spec.job.resources),
                 "terminationMessagePath": TERMINATION_LOG,
                 "terminationMessagePolicy": "File",
                 "volumeMounts": [mount for mount, _ in mounts],
@@ -151,6 +148,7 @@ def _pod(request: RunRequest, spec: Spec, runner: Runner) -> Manifest:
         "volumes": [volume for _, volume in mounts],
     }
     knobs: Manifest = {
+        "initContainers": [container | _confined(None) for container in files_containers(spec.source, _FILES)],
         "nodeSelector": spec.job.node_selector,
         "tolerations": list(spec.job.tolerations),
         "affinity": spec.job.affinity,
@@ -162,10 +160,9 @@ def _pod(request: RunRequest, spec: Spec, runner: Runner) -> Manifest:
 
 def _mounts(spec: Spec, *, backup: bool) -> list[tuple[Manifest, Manifest]]:
     """Pairs of container mount and pod volume."""
-    config_maps = [{"configMap": {"name": reference.name, "optional": True}} for reference in spec.source.config_maps]
     secret = {"secretName": spec.database.secret_ref.name, "optional": True, "defaultMode": _OWNER_READS}
     mounts = [
-        _mount("migrations", MIGRATIONS_DIR, {"projected": {"sources": config_maps, "defaultMode": _ALL_READ}}, read_only=True),
+        _mount(_FILES, MIGRATIONS_DIR, files_volume(spec.source), read_only=True),
         _mount("secret", SECRET_DIR, {"secret": secret}, read_only=True),
         _mount("tmp", TMP_DIR, {"emptyDir": {}}),
     ]
@@ -203,8 +200,16 @@ def _mount(name: str, path: str, source: Manifest, *, read_only: bool = False) -
     return mount, {"name": name, **source}
 
 
-def _resources(given: Resources | None) -> Manifest:
-    return given.model_dump(mode="json", exclude_defaults=True) if given is not None else DEFAULT_RESOURCES
+def _confined(resources: Resources | None) -> Manifest:
+    """What every container of the pod gets, whatever its image."""
+    return {
+        "resources": resources.model_dump(mode="json", exclude_defaults=True) if resources is not None else DEFAULT_RESOURCES,
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+    }
 
 
 def _literal(json_text: str) -> str:

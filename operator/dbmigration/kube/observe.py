@@ -136,7 +136,7 @@ def _read_spec(raw: JsonObject) -> tuple[Spec | None, str | None]:
 def _read_source(api: Api, namespace: str, spec: Spec | None) -> Source:
     if spec is None:
         return InvalidSource("")
-    return read_source(api, namespace, tuple(reference.name for reference in spec.source.config_maps))
+    return read_source(api, namespace, spec.source)
 
 
 def _read_jobs(api: Api, namespace: str, uid: str, status: Status, now: datetime) -> tuple[JobSeen, ...]:

@@ -1,15 +1,19 @@
 """What a pod says of its run: whether it started, what stops it, how it ended. JSON objects in, frozen data out."""
 
+import re
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 from dbmigration.api.conditions import clip
-from dbmigration.api.names import RUNNER_CONTAINER
+from dbmigration.api.names import RUNNER_CONTAINER, SOURCE_CONTAINER
 from dbmigration.api.reasons import Reason
 from dbmigration.decide.observed import Blocked, PodSeen, PodState
 
 JsonObject = dict[str, Any]
+
+_NO_FOLDER = re.compile(r"/\.'?: No such file")
+"""cp's word about the folder itself, not about a file in it."""
 
 _IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"})
 _ON_ITS_WAY = frozenset({"ContainerCreating", "PodInitializing"})
@@ -20,15 +24,24 @@ def pod_seen(pod: JsonObject) -> PodSeen:
     status = pod.get("status") or {}
     disrupted = _disrupted(pod, status)
     state = (_runner_status(status) or {}).get("state") or {}
+    source = _source_status(status)
     if "terminated" in state:
         ended = state["terminated"]
-        return PodSeen(PodState.TERMINATED, exit_code=ended.get("exitCode"), exit_reason=ended.get("reason"), disrupted=disrupted)
+        return PodSeen(
+            PodState.TERMINATED,
+            exit_code=ended.get("exitCode"),
+            exit_reason=ended.get("reason"),
+            disrupted=disrupted,
+            source_image=_image_of(source),
+        )
     if status.get("phase") in ("Failed", "Succeeded"):
-        # Evicted before its container was ever made.
-        return PodSeen(PodState.TERMINATED, exit_reason=status.get("reason"), disrupted=True)
+        # Before the runner was ever made: evicted, or there was nothing to run it on.
+        failed = source_failure(status, source)
+        return PodSeen(PodState.TERMINATED, exit_reason=status.get("reason"), disrupted=True, source_failed=failed)
     if "running" in state:
         return PodSeen(PodState.RUNNING, disrupted=disrupted)
-    return PodSeen(PodState.WAITING, blocked=_blocked(status, state), disrupted=disrupted, scheduled_at=_scheduled_at(status))
+    blocked = _blocked(status, source.get("state") or {}) or _blocked(status, state)
+    return PodSeen(PodState.WAITING, blocked=blocked, disrupted=disrupted, scheduled_at=_scheduled_at(status))
 
 
 def newest_telling(pods: Iterable[JsonObject]) -> JsonObject | None:
@@ -58,6 +71,35 @@ def blocked_by_events(events: Iterable[JsonObject]) -> Blocked | None:
     event = max(warnings, key=lambda e: str(e.get("lastTimestamp") or e.get("eventTime") or e["metadata"].get("creationTimestamp") or ""))
     reason = Reason.ADMISSION_DENIED if event.get("reason") == "FailedCreate" else Reason.POD_NOT_STARTED
     return Blocked(reason, clip(f"{event.get('reason', '')}: {event.get('message', '')}"))
+
+
+def source_failure(status: JsonObject, source: JsonObject) -> Blocked | None:
+    """Why an image's files could not be copied, in the words of its container, of kubelet or of the container runtime."""
+    if status.get("reason") == "Evicted" and "EmptyDir" in str(status.get("message")):
+        told = f"the image's folder does not fit: {status.get('message')}; name a folder that has the migrations and nothing else"
+        return Blocked(Reason.SOURCE_TOO_LARGE, clip(told))
+    ended = (source.get("state") or {}).get("terminated")
+    if not ended or ended.get("exitCode") == 0 or status.get("reason") in _DISRUPTED:
+        return None
+    words, image = str(ended.get("message") or ended.get("reason") or "").strip(), source.get("image", "")
+    if "executable file not found" in words or '"cp"' in words:
+        told = f"image {image} has no program cp to copy its files with: build it on one that has ({words})"
+        return Blocked(Reason.SOURCE_INVALID, clip(told))
+    if _NO_FOLDER.search(words):
+        told = f"image {image} has no such folder: correct spec.source.image.path, or the image ({words})"
+        return Blocked(Reason.SOURCE_MISSING, clip(told))
+    told = f"the files of image {image} cannot be copied: make them readable for all, and remove links that lead nowhere ({words})"
+    return Blocked(Reason.SOURCE_INVALID, clip(told))
+
+
+def _source_status(status: JsonObject) -> JsonObject:
+    return next((c for c in status.get("initContainerStatuses") or () if c.get("name") == SOURCE_CONTAINER), {})
+
+
+def _image_of(source: JsonObject) -> str | None:
+    """The image as the runtime knows it: repository and digest, else its own digest alone."""
+    known = str(source.get("imageID") or "").removeprefix("docker-pullable://")
+    return clip(known, 512) or None
 
 
 def _scheduled_at(status: JsonObject) -> datetime | None:

@@ -1,10 +1,12 @@
-"""The ConfigMaps of a resource as one folder of files."""
+"""What spec.source names: ConfigMaps as one folder of files, or what only the run's pod can get."""
 
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dbmigration.decide.observed import FoundSource, InvalidSource, MissingSource, Source
+from dbmigration.api.request import FetchRequest
+from dbmigration.api.sources import Source as SourceSpec
+from dbmigration.decide.observed import FetchedSource, FoundSource, InvalidSource, MissingSource, Source
 from dbmigration.kube.client import Api, JsonObject, namespaced
 from dbmigration.migrations.digest import counts, digest_bytes
 
@@ -17,12 +19,23 @@ class ConfigMapFiles:
     files: Mapping[str, bytes]
 
 
-def read_source(api: Api, namespace: str, names: tuple[str, ...]) -> Source:
+def read_source(api: Api, namespace: str, spec: SourceSpec) -> Source:
+    """What a resource's files are, or what its pod is to get. Raises ApiFailure."""
+    if spec.image is not None:
+        identity = f"image {spec.image.reference} {spec.image.path}"
+        return FetchedSource(identity, FetchRequest(image=spec.image.reference))
+    return _read_config_maps(api, namespace, tuple(reference.name for reference in spec.config_maps))
+
+
+def _read_config_maps(api: Api, namespace: str, names: tuple[str, ...]) -> Source:
     """Read every ConfigMap and put them together. Raises ApiFailure."""
     found = [(name, api.get_or_none(namespaced("v1", namespace, "configmaps", name))) for name in names]
     missing = tuple(name for name, config_map in found if config_map is None)
     if missing:
-        return MissingSource(missing)
+        named = ", ".join(missing)
+        return MissingSource(
+            f"ConfigMap {named} does not exist in namespace {namespace}: create it, or name another in spec.source.configMaps"
+        )
     return join_files([files_of(config_map) for _, config_map in found if config_map is not None])
 
 

@@ -17,7 +17,7 @@ from dbmigration.run.owning import Ownership, look_for_owner, name_owner
 from dbmigration.run.progress import Step
 from dbmigration.run.result import RunResult, now
 from dbmigration.run.rollback import Agree, Choose, RollbackPlan, plan_of, story_of
-from dbmigration.run.source import history_table, read_source
+from dbmigration.run.source import history_table
 from dbmigration.run.steps import APPLYING, ROLLING_BACK, SEEDING, Steps
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Engine(Steps):
         return self._result_of(self._back_up_only)
 
     def _run(self, result: RunResult) -> None:
-        files = read_source(self.options)
+        files = self.read_files(result)
         with self.connected(result) as session, self.locked(session):
             table = history_table(self.options, files)
             history = read_history(session, table)
@@ -156,7 +156,7 @@ class Engine(Steps):
         self.say(Step.PLAN, f"recorded as applied without being run (baseline): {', '.join(result.baselined)}", finished=True)
 
     def _rollback(self, result: RunResult, choose: Choose, agree: Agree) -> None:
-        files = read_source(self.options)
+        files = self.read_files(result)
         with self.connected(result) as session, self.locked(session):
             table = history_table(self.options, files)
             history = read_history(session, table)
@@ -176,7 +176,7 @@ class Engine(Steps):
                 self.work_on(session, table, planned.files, rollback_file, ROLLING_BACK, result, result.rolled_back)
 
     def _look_at_rollback(self, result: RunResult, choose: Choose) -> None:
-        files = read_source(self.options)
+        files = self.read_files(result)
         with self.connected(result, writable=False) as session:
             self._plan_rollback(session, files, read_history(session, history_table(self.options, files)), result, choose)
 
@@ -199,11 +199,10 @@ class Engine(Steps):
         return planned
 
     def _look(self, result: RunResult, *, lint: bool) -> None:
-        files = read_source(self.options)
+        files = self.read_files(result)
         with self.connected(result, writable=False) as session:
             table = history_table(self.options, files)
             history = read_history(session, table)
-            result.source_digest = files.digest
             plan = self.plan(files, history, result)
             name_owner(session, history, result)
             if lint:
@@ -212,7 +211,7 @@ class Engine(Steps):
     def _verify(self, result: RunResult) -> None:
         from dbmigration.postgres.verify import verify_file
 
-        files = read_source(self.options)
+        files = self.read_files(result)
         with self.connected(result) as session:
             history = read_history(session, history_table(self.options, files))
             self.plan(files, history, result)
@@ -230,13 +229,13 @@ class Engine(Steps):
             truth.refuse(result)
 
     def _drift(self, result: RunResult) -> None:
-        files = read_source(self.options)
+        files = self.read_files(result)
         with self.connected(result, writable=False) as session:
             history = read_history(session, history_table(self.options, files))
             self.truth(session, files).look(history, result, self.say_drift)
 
     def _accept_drift(self, result: RunResult) -> None:
-        files = read_source(self.options)
+        files = self.read_files(result)
         with self.connected(result) as session, self.locked(session):
             history = read_history(session, history_table(self.options, files))
             truth = self.truth(session, files)
@@ -246,7 +245,7 @@ class Engine(Steps):
     def _compare_with_files(self, result: RunResult, scratch: ConnInfo | None, private: bool) -> None:
         from dbmigration.run.replay import applied_files, place_beside, replay
 
-        files = read_source(self.options)
+        files = self.read_files(result)
         with self.connected(result, writable=False) as session:
             table = history_table(self.options, files)
             chosen = applied_files(files, read_history(session, table))
@@ -258,7 +257,7 @@ class Engine(Steps):
     def _adopt(self, result: RunResult, choose: "Adopt", agree: "AgreeToAdopt") -> None:
         from dbmigration.postgres.adopt import record_adopted
 
-        files = read_source(self.options)
+        files = self.read_files(result)
         with self.connected(result) as session, self.locked(session):
             table = history_table(self.options, files)
             history = read_history(session, table)

@@ -4,7 +4,7 @@ import json
 import signal
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +31,7 @@ from dbmigration.run.stop import StopRequest
 
 if TYPE_CHECKING:
     from dbmigration.backup.s3 import Bucket
+    from dbmigration.run.fetched import Fetch
 
 LOCK_WAIT = 600.0
 """Seconds that a Job waits for another runner before it says LockHeld and leaves the retry to the operator."""
@@ -146,6 +147,7 @@ def _options(request: api.RunRequest) -> RunOptions:
         backup=_backup_target(request.backup),
         external=ExternalBackup(**request.backup.external.model_dump()) if request.backup.external else None,
         expected_digest=request.source_digest,
+        fetch=_fetch(request.fetch) if request.fetch is not None else None,
         reapply_rolled_back=request.reapply_rolled_back,
         lock_wait=LOCK_WAIT,
         drift=_drift_policy(request),
@@ -160,6 +162,18 @@ def _options(request: api.RunRequest) -> RunOptions:
         approved=request.approved if request.needs_approval else None,
         promoted=request.promoted,
     )
+
+
+def _fetch(request: api.FetchRequest) -> "Fetch":
+    from dbmigration.run.fetched import Fetched, look_through
+
+    def fetch(say: Callable[[str], None]) -> Fetched:
+        folder = Path(api.MIGRATIONS_DIR)
+        look_through(folder, f"image {request.image}")
+        say(f"the files are those of image {request.image}")
+        return Fetched(folder)
+
+    return fetch
 
 
 def _backup_target(request: api.BackupRequest) -> BackupTarget | None:

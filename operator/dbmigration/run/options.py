@@ -13,6 +13,7 @@ from dbmigration.postgres.settings import Execution
 if TYPE_CHECKING:
     from dbmigration.backup.s3 import Bucket
     from dbmigration.postgres.claim import Owner
+    from dbmigration.run.fetched import Fetch
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +73,9 @@ class RunOptions:
     and what `external` declares instead.
 
     `actor` stands in the database's own record of what was done (None: the database user). `expected_digest`: refuse a folder whose bytes
-    are not those (SourceChanging). `lock_wait` in seconds. `layout` None: what dbmigration.toml says, else our own. `reapply_rolled_back`:
-    a person asks, so files that a person rolled back are pending again. `drift` None: what dbmigration.toml says, else to report. `lint`
+    are not those (SourceChanging; SourceMoved with `fetch`). `fetch` gets the files first, and `directory` is not looked at then.
+    `lock_wait` in seconds. `layout` None: what dbmigration.toml says, else our own. `reapply_rolled_back`: a person asks, so files that a
+    person rolled back are pending again. `drift` None: what dbmigration.toml says, else to report. `lint`
     None: what dbmigration.toml says, else to refuse errors; `lint_ignore` names rules that are left out. `owner`: the resource that asks,
     None at the command line. `claimed_by`: the owner whose claim is no obstacle, as `postgres.claim.Owner` writes it. `baseline`: where
     nothing is recorded yet, record up to this version without running it, before anything else. `on_failure`: see `run.undoing`.
@@ -93,6 +95,7 @@ class RunOptions:
     backup: BackupTarget | None = None
     external: ExternalBackup | None = None
     expected_digest: str | None = None
+    fetch: "Fetch | None" = None
     reapply_rolled_back: bool = False
     lock_wait: float = 60.0
     layout: Layout | None = None

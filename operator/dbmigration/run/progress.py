@@ -8,6 +8,7 @@ from typing import NamedTuple
 class Step(StrEnum):
     """The steps of a run, in order."""
 
+    SOURCE = "source"
     CONNECT = "connect"
     LOCK = "lock"
     PLAN = "plan"

@@ -62,6 +62,8 @@ def build_report(result: RunResult, *, environment: str | None) -> api.Report:
         not_undone=result.not_undone,
         losses=tuple(_clip(str(loss), DRIFT_LINE_LIMIT) for loss in result.rollback.losses[:LOSS_LINES]) if result.rollback else (),
         pending_names=result.pending(),
+        source_digest=result.source_digest,
+        source_revision=result.source_revision,
         backup=_backup(result),
         backup_reason=result.backup_reason,
         declared_backup=result.declared,

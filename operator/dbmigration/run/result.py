@@ -46,16 +46,19 @@ class RunResult:
     what migrations had made, before anything ran; `schema_compared` says whether it was looked at, `drift_note` why not. `findings`: what
     lint has to say of the pending files, by file and line. `warnings`: what on the server could make the run wait or fail.
     `undone`: what the run itself took back after a failure (no longer in `applied`), `not_undone` the names of what it could not.
+    `source_digest`: of the files that were read; `source_revision`: what they were taken from, where the run itself knows.
     `prepared`: there is something to do, and it was only planned. `approved_hash`: the approved plan that it is, or is the rest of.
     `rollback`: what a rollback was to undo, None for any other work. `adoption`: what was chosen to be recorded without being run, and
     `adopted` the names of the files that were; `baselined` those that a run recorded before it planned. `owner`: the resource that has
-    claimed the database, as `postgres.claim.Owner` writes it. `source_digest`: hash of the folder that was looked at.
+    claimed the database, as `postgres.claim.Owner` writes it.
     """
 
     run_id: str
     started_at: datetime
     finished_at: datetime | None = None
     error: DbmigrationError | None = None
+    source_digest: str | None = None
+    source_revision: str | None = None
     server: Server | None = None
     plan: Plan | None = None
     applied: list[Done] = field(default_factory=list)
@@ -66,7 +69,6 @@ class RunResult:
     adopted: list[str] = field(default_factory=list)
     baselined: list[str] = field(default_factory=list)
     owner: str | None = None
-    source_digest: str | None = None
     executed_sql: bool = False
     working_on: str | None = None
     verified_again: str | None = None

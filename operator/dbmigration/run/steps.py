@@ -17,7 +17,7 @@ from dbmigration.postgres.settings import Settings
 from dbmigration.run.options import RunOptions
 from dbmigration.run.progress import OnProgress, Progress, Step
 from dbmigration.run.result import Done, RunResult, now
-from dbmigration.run.source import history_table
+from dbmigration.run.source import history_table, read_source
 from dbmigration.run.stop import StopRequest
 from dbmigration.run.truth import Truth, policy_of
 
@@ -51,6 +51,13 @@ class Steps:
     conninfo: ConnInfo
     on_progress: OnProgress
     stop: StopRequest
+
+    def read_files(self, result: RunResult) -> MigrationSet:
+        """The set of files, and what is known of where it comes from in the result. Raises as `run.source.read_source` does."""
+        self.stop.check()
+        files, result.source_revision = read_source(self.options, lambda message: self.say(Step.SOURCE, message, finished=True))
+        result.source_digest = files.digest
+        return files
 
     @contextmanager
     def connected(self, result: RunResult, *, writable: bool = True) -> Iterator[Session]:
