@@ -1,8 +1,10 @@
 """One DatabaseMigration, called `studio`, with everything it refers to, in the namespace of one test. All through kubectl."""
 
 import json
+import os
 import secrets
 import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -169,8 +171,16 @@ class Studio:
 
     def events(self) -> list[tuple[str, str, str]]:
         """Type, reason and message of the resource's events."""
-        items = json.loads(self.kubectl("get", "events", "-o", "json", f"--field-selector=involvedObject.kind={KIND}"))["items"]
+        items = json.loads(
+            self.kubectl("get", "events", "-o", "json", f"--field-selector=involvedObject.kind={KIND},involvedObject.name={NAME}")
+        )["items"]
         return [(event["type"], event["reason"], event["message"]) for event in items]
+
+    def plugin(self, *words: str, seconds: float = RUN_SECONDS) -> subprocess.CompletedProcess[str]:
+        """`kubectl dbmigration` as a person calls it in a pipe, in the namespace, with kubectl's configuration."""
+        command = [sys.executable, "-m", "dbmigration.cli.plugin.main", *words, "-n", self.namespace]
+        environment = os.environ | {"KUBECONFIG": str(self.cluster.kubeconfig_path)}
+        return subprocess.run(command, check=False, timeout=seconds, env=environment, capture_output=True, text=True)
 
     def delete(self) -> None:
         """Delete the resource and wait until it and its Jobs are gone."""

@@ -81,7 +81,7 @@ def test_names_and_columns() -> None:
     version = crd["versions"][0]
     assert version["subresources"] == {"status": {}}
     default = [column["name"] for column in version["additionalPrinterColumns"] if column["priority"] == 0]
-    assert default == ["Ready", "Reason", "Version", "Pending", "Backup", "Age"]
+    assert default == ["Ready", "Reason", "Version", "Pending", "Progress", "Backup", "Age"]
 
 
 def test_only_what_works_is_in_it() -> None:

@@ -13,6 +13,7 @@ from dbmigration.api.status import ProgressStatus, RunStatus, Status
 from dbmigration.decide import keys
 from dbmigration.decide.decision import Decision
 from dbmigration.decide.observed import Blocked, InvalidSource, JobSeen, MissingSource, Observed, PodSeen, PodState, Progress
+from dbmigration.decide.progress import summary_of
 from dbmigration.decide.rules import JOBS_KEPT, RULES, decide, start_refused
 from tests.unit.observing import (
     DECLARED,
@@ -513,7 +514,8 @@ def test_nothing_pending_after_a_backed_up_change_keeps_backed_up_true() -> None
 def test_progress_is_written_at_most_every_ten_seconds() -> None:
     moving = job(pod=PodSeen(PodState.RUNNING, progress=Progress("apply", file="002_b.sql", done=2, total=9, blocked_by="p" * 2000)))
     first = decide(seen(status=status(run()), jobs=(moving,)), NOW).status
-    assert first.progress == ProgressStatus(step="apply", file="002_b.sql", done=2, total=9, blocked_by="p" * 1024, at=NOW)
+    blocked = ProgressStatus(step="apply", file="002_b.sql", done=2, total=9, summary="apply 2/9 blocked", blocked_by="p" * 1024, at=NOW)
+    assert first.progress == blocked
     moved = job(pod=PodSeen(PodState.RUNNING, progress=Progress("apply", file="002_b.sql", done=3, total=9)))
     soon = decide(seen(status=first, jobs=(moved,)), NOW + timedelta(seconds=9)).status
     assert soon == first
@@ -523,6 +525,24 @@ def test_progress_is_written_at_most_every_ten_seconds() -> None:
     assert later.progress.blocked_by is None
     done = decide(seen(status=later, jobs=(ended(report()),)), NOW + timedelta(seconds=11)).status
     assert done.progress is None
+
+
+@pytest.mark.parametrize(
+    ("progress", "says"),
+    [
+        (Progress("connect"), "connect"),
+        (Progress("backup", done=12_345_678), "backup 12.3 MB"),
+        (Progress("apply", file="004_x.sql", done=3, total=7), "apply 3/7"),
+        (Progress("apply", file="004_x.sql", done=3, total=7, percent=40), "apply 3/7 40%"),
+        (Progress("apply", file="004_x.sql", done=4, total=7, percent=100, finished=True), "apply 4/7"),
+        (Progress("apply", file="004_x.sql", done=3, total=7, percent=40, blocked_by="1234 app"), "apply 3/7 blocked"),
+        (Progress("x" * 2000, done=2**62, total=2**62, percent=100), f"{'x' * 64} {2**62}/{2**62} 100%"),
+    ],
+)
+def test_a_column_says_where_a_run_is(progress: Progress, says: str) -> None:
+    said = summary_of(progress)
+    assert said == says
+    assert len(said) <= 128
 
 
 def test_request_says_what_the_spec_says() -> None:

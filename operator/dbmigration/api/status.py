@@ -169,6 +169,10 @@ class ProgressStatus(StatusModel):
     """Of how much."""
     message: str | None = Field(default=None, max_length=1024)
     """In words."""
+    percent: int | None = None
+    """How far the file at work is, of 100: the server's own word on an index that is built, else the share of its text that was sent."""
+    summary: str = Field(default="", max_length=128)
+    """All of it in a few words: apply 3/7 40%."""
     blocked_by: str | None = Field(default=None, max_length=1024)
     """The sessions that hold the lock it waits for: process, user, application, state, age. Missing while it does not wait."""
     at: datetime

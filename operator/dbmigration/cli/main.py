@@ -1,25 +1,21 @@
-"""`dbmigration`: the commands, and the last line of defence against an error that nobody expected."""
+"""`dbmigration`: a person's or a script's way to the database, and the entry points of the operator and its Jobs.
 
-import gc
+`kubectl dbmigration` is another program, `cli/plugin`: its commands are about a resource in a cluster (decision 020).
+"""
+
 import os
-import sys
-import traceback
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from types import MappingProxyType
 from typing import Final, NoReturn
 
-from dbmigration.cli.exits import Exit, exit_of
-from dbmigration.cli.failure import print_error, print_failure
-from dbmigration.cli.words import PROGRAM, BadParameter, Command, call, filled, refuse, width
-from dbmigration.errors import DbmigrationError
+from dbmigration.cli.program import Program, run_program
+from dbmigration.cli.words import PROGRAM, Command
 
 _HELP = """Back up, migrate and prove PostgreSQL databases.
 
 Exit status: 0 done or nothing to do, 1 something has to change first, 2 wrong usage, 3 try again later, 4 pending (plan --exit-code).
 """
 
-# Module and function: what was not called is not imported.
 COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "plan": "read.plan",
@@ -45,6 +41,7 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 _HIDDEN: Final[Mapping[str, str]] = MappingProxyType({"operator": "main.operator"})
+_DBMIGRATION: Final = Program(PROGRAM, _HELP, COMMANDS, _HIDDEN)
 
 
 def run() -> int:
@@ -63,62 +60,12 @@ def operator() -> int:
 
 def command_of(name: str) -> Command | None:
     """The function behind a command's name, hidden ones too."""
-    place = COMMANDS.get(name) or _HIDDEN.get(name)
-    if place is None:
-        return None
-    module, _, function = place.rpartition(".")
-    command: Command = getattr(import_module(f"dbmigration.cli.{module}"), function)
-    return command
+    return _DBMIGRATION.command_of(name)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Ends the process with a status of `exits`. Nothing that is printed holds a password or, without --show-values, a row's value."""
-    # Modules are no garbage: to look for some after each 700 objects of what is imported is a twentieth of a start.
-    gc.set_threshold(50_000)
-    name, *words = (sys.argv[1:] if arguments is None else arguments) or ("--help",)
-    try:
-        sys.exit(_main(name, words))
-    except BadParameter as error:
-        refuse(str(error), f"{PROGRAM} {name}")
-    except DbmigrationError as error:
-        print_failure(error)
-        sys.exit(exit_of(error))
-    except KeyboardInterrupt:
-        sys.exit(130)  # as shells say it; a command that has work in hand answers the signal itself
-    except Exception as error:  # noqa: BLE001 - its text may hold a value: only its type and place are shown
-        print_error(f"error: InternalError: {type(error).__name__}; this is a bug, please report it with these lines:")
-        for frame in traceback.extract_tb(error.__traceback__):
-            sys.stderr.write(f"  {frame.filename}:{frame.lineno} in {frame.name}\n")
-        sys.exit(Exit.FAILED)
-
-
-def _main(name: str, words: Sequence[str]) -> int:
-    try:
-        return _call(name, words)
-    finally:
-        gc.freeze()  # the end of a process looks for garbage among all that was ever imported: a tenth of a run with nothing to do
-
-
-def _call(name: str, words: Sequence[str]) -> int:
-    if name in ("-h", "--help"):
-        sys.stdout.write(_help())
-        return Exit.OK
-    command = command_of(name)
-    if command is None:
-        from difflib import get_close_matches
-
-        near = get_close_matches(name, COMMANDS, n=1)
-        refuse(f"there is no command {name!r}" + (f"; did you mean {near[0]}?" if near else ""))
-    return call(name, command, words)
-
-
-def _help() -> str:
-    lines = [f"usage: {PROGRAM} COMMAND [OPTIONS]", "", filled(_HELP), "", "commands:"]
-    for name in COMMANDS:
-        command = command_of(name)
-        summary = (command.__doc__ or "").partition("\n")[0] if command else ""
-        lines.append(f"  {name:<15}{summary}"[: width()])
-    return "\n".join([*lines, "", f"`{PROGRAM} COMMAND --help` names a command's options.", ""])
+    """Run a command; ends the process as `run_program` does."""
+    run_program(_DBMIGRATION, arguments)
 
 
 if __name__ == "__main__":

@@ -48,19 +48,19 @@ class Option:
         self.show_default = show_default
 
 
-def call(name: str, command: Command, words: Sequence[str]) -> int:
+def call(name: str, command: Command, words: Sequence[str], program: str = PROGRAM) -> int:
     """Run the command and return its exit status. Raises BadParameter as the command does, SystemExit for --help and wrong words."""
-    return command(**vars(parser_of(name, command).parse_args(words)))
+    return command(**vars(parser_of(name, command, program).parse_args(words)))
 
 
-def parser_of(name: str, command: Command) -> argparse.ArgumentParser:
+def parser_of(name: str, command: Command, program: str = PROGRAM) -> argparse.ArgumentParser:
     """Words in, the command's keyword arguments out. Raises TypeError for a parameter that does not say how it is written."""
     parameters = signature(command).parameters.values()
     for parameter in parameters:
         if not isinstance(next(iter(get_args(parameter.annotation)[1:]), None), Option | Argument):
             raise TypeError(f"{parameter.name} of {name}: annotate it with one Option or one Argument")
     parser = _Parser(
-        prog=f"{PROGRAM} {name}",
+        prog=f"{program} {name}",
         usage=f"%(prog)s [OPTIONS]{''.join(map(_shown, parameters))}",
         description=filled(command.__doc__ or ""),
         allow_abbrev=False,

@@ -80,6 +80,8 @@ class Progress:
     total: int | None = None
     message: str | None = None
     blocked_by: str | None = None
+    percent: int | None = None
+    finished: bool = False
 
 
 @dataclass(frozen=True, slots=True)

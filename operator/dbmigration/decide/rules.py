@@ -12,7 +12,7 @@ from dbmigration.api.conditions import Verdict, Work, set_conditions
 from dbmigration.api.reasons import Reason
 from dbmigration.api.report import Outcome
 from dbmigration.api.spec import Spec
-from dbmigration.api.status import ProgressStatus, RunStatus, Status, WindowStatus
+from dbmigration.api.status import RunStatus, Status, WindowStatus
 from dbmigration.decide import keys
 from dbmigration.decide.advice import next_steps
 from dbmigration.decide.allowed import not_allowed
@@ -22,6 +22,7 @@ from dbmigration.decide.decision import Decision
 from dbmigration.decide.gates import gated, gates_taken, is_closed, opening_of, window_verdict
 from dbmigration.decide.looks import abandoned, look_finished, with_look
 from dbmigration.decide.observed import Blocked, InvalidSource, JobSeen, KnownSource, MissingSource, Observed, PodState, Source
+from dbmigration.decide.progress import progress_written
 from dbmigration.decide.promotion import Unpromoted, promoted, promotion, promotion_verdict
 from dbmigration.decide.record import run_recorded, run_started, source_given, verdict_of
 from dbmigration.decide.results import result_of, vanished
@@ -105,7 +106,7 @@ def run_active(o: Observed, now: datetime) -> Decision | None:
     blocked = job.pod.blocked
     verdict = _blocked(blocked) if blocked else Verdict(False, Work.RECONCILING, Reason.RUNNING, _running_message(run))
     progress = None if o.status.run is None or o.status.run.job_name != job.name else o.status.progress
-    status = _said(o, verdict, now, run=run, progress=_progress(progress, job, now))
+    status = _said(o, verdict, now, run=run, progress=progress_written(progress, job, now, at_most_every=ACTIVE_LOOK))
     return Decision(
         "run_active", status, announcements=announcements(o, status), again_after=ACTIVE_LOOK if job.started else UNSTARTED_LOOK
     )
@@ -302,25 +303,6 @@ def _wait(o: Observed, rule: str, verdict: Verdict, now: datetime, again_after: 
     return Decision(
         rule, status, announcements=announcements(o, status), remove_jobs=_superfluous(o, now), again_after=_sooner(o, now, again_after)
     )
-
-
-def _progress(before: ProgressStatus | None, job: JobSeen, now: datetime) -> ProgressStatus | None:
-    """The log's newest word, written at most once in ten seconds."""
-    seen = job.pod.progress
-    if seen is None or (before is not None and now - before.at < ACTIVE_LOOK):
-        return before
-    after = ProgressStatus(
-        step=seen.step[:64],
-        file=seen.file[:512] if seen.file else None,
-        done=seen.done,
-        total=seen.total,
-        message=seen.message[:1024] if seen.message else None,
-        blocked_by=seen.blocked_by[:1024] if seen.blocked_by else None,
-        at=now,
-    )
-    if before is not None and before.model_copy(update={"at": now}) == after:
-        return before
-    return after
 
 
 def _superfluous(o: Observed, now: datetime) -> tuple[str, ...]:

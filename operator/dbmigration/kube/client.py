@@ -1,13 +1,16 @@
 """A thin client: JSON objects in and out, timeouts on everything, answers classified. Calls block; the handlers run them in threads."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from kubernetes import config
 from kubernetes.client.api_client import ApiClient
 from kubernetes.client.configuration import Configuration
+from kubernetes.client.exceptions import ApiException
+from urllib3 import HTTPResponse
 from urllib3.exceptions import HTTPError
 
 from dbmigration.api.names import GROUP, PLURAL, VERSION
@@ -18,6 +21,11 @@ JsonObject = dict[str, Any]
 CONNECT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 20
 _LARGEST_LOG = 1024 * 1024
+_IN_POD = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+
+class NoCluster(Exception):
+    """There is no pod around us, and no kubeconfig, or none with the context that was asked for. The text says which."""
 
 
 class Api:
@@ -75,39 +83,94 @@ class Api:
     def text(self, path: str, **query: str) -> str:
         return self._request("GET", path, query)[-_LARGEST_LOG:].decode(errors="replace")
 
+    def lines(self, path: str, *, silent_s: float = 60.0, **query: str) -> Iterator[str]:
+        """The lines of an answer that grows: a watch, a log that is followed. Ends with the answer, or after `silent_s` seconds of silence.
+
+        Raises ApiFailure.
+        """
+        answer = self._answer("GET", path, query, timeout=silent_s, whole=False)
+        rest = b""
+        try:
+            for chunk in answer.stream(amt=None):
+                *whole, rest = (rest + chunk).split(b"\n")
+                yield from (line.decode(errors="replace") for line in whole)
+        except (HTTPError, OSError):
+            pass  # the connection's end is the answer's: whoever follows asks again
+        finally:
+            answer.close()
+        if rest:
+            yield rest.decode(errors="replace")
+
     def close(self) -> None:
         self._client.close()  # type: ignore[no-untyped-call]
 
     def _request(
         self, method: str, path: str, query: Mapping[str, str], body: JsonObject | None = None, content_type: str = "application/json"
     ) -> bytes:
+        return bytes(self._answer(method, path, query, body, content_type).data or b"")
+
+    def _answer(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        body: JsonObject | None = None,
+        content_type: str = "application/json",
+        *,
+        timeout: float = READ_TIMEOUT_S,
+        whole: bool = True,
+    ) -> HTTPResponse:
+        """`whole`: its body is read. One that is refused always is."""
         headers = {"Accept": "application/json, */*", "Content-Type": content_type}
         try:
             request = self._client.param_serialize(
                 method, path, query_params=list(query.items()), header_params=headers, body=body, auth_settings=["BearerToken"]
             )
-            answer = self._client.call_api(*request, _request_timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S))
-            data = bytes(answer.read() or b"")  # type: ignore[no-untyped-call]
-        except (HTTPError, OSError) as error:
+            answer: HTTPResponse = self._client.call_api(*request, _request_timeout=(CONNECT_TIMEOUT_S, timeout)).response
+            ok = 200 <= answer.status <= 299
+            if whole or not ok:
+                data = answer.data
+        except (HTTPError, OSError, ApiException) as error:  # the last where its certificate is not to be believed
             raise ApiFailure(Answer.AGAIN, f"the API server cannot be reached: {type(error).__name__}") from error
-        if not 200 <= answer.status <= 299:
-            raise classify(answer.status, data, answer.headers.get("Retry-After"))
-        return data
+        if not ok:
+            raise classify(answer.status, bytes(data or b""), answer.headers.get("Retry-After"))
+        return answer
 
 
-def connect(connections: int) -> Api:
-    """The API server of the pod we run in, else the one of the user's kubeconfig.
+def connect(connections: int, context: str | None = None) -> Api:
+    """The API server of the pod we run in, else the one of the user's kubeconfig; with a `context` always the latter.
 
-    Raises kubernetes.config.ConfigException without either.
+    Raises NoCluster without either.
     """
     configuration = Configuration()
     try:
-        config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-    except config.ConfigException:
-        config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        if context is not None or not _in_pod(configuration):
+            config.load_kube_config(context=context, client_configuration=configuration)  # type: ignore[no-untyped-call]
+    except config.ConfigException as error:
+        raise NoCluster(str(error)) from error
     configuration.connection_pool_maxsize = connections
     configuration.retries = False
     return Api(ApiClient(configuration))
+
+
+def _in_pod(configuration: Configuration) -> bool:
+    try:
+        config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+    except config.ConfigException:
+        return False
+    return True
+
+
+def own_namespace(context: str | None = None) -> str:
+    """The namespace that kubectl would take without -n: the context's, or our own pod's. Raises NoCluster."""
+    if context is None and _IN_POD.exists():
+        return _IN_POD.read_text(encoding="utf-8").strip()
+    try:
+        contexts, active = config.list_kube_config_contexts()  # type: ignore[no-untyped-call]
+    except config.ConfigException as error:
+        raise NoCluster(str(error)) from error
+    chosen = active if context is None else next((each for each in contexts if each["name"] == context), None)
+    return str(((chosen or {}).get("context") or {}).get("namespace") or "default")
 
 
 def namespaced(group_version: str, namespace: str, plural: str, name: str | None = None, subresource: str | None = None) -> str:

@@ -25,9 +25,10 @@ _COLUMNS = (
     ("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', 0, "Why."),
     ("Version", "string", ".status.version", 0, "Number of the newest applied file."),
     ("Pending", "integer", ".status.pending", 0, "How many files wait."),
+    ("Progress", "string", ".status.progress.summary", 0, "Where the run is."),
     ("Backup", "string", '.status.conditions[?(@.type=="BackedUp")].reason', 0, "Whether the newest change was backed up before."),
     ("Environment", "string", ".spec.environment", 1, "Which environment the database is."),
-    ("Step", "string", ".status.progress.step", 1, "Where the run is."),
+    ("File", "string", ".status.progress.file", 1, "The file at work."),
     ("Message", "string", '.status.conditions[?(@.type=="Ready")].message', 1, "What happened and what to do."),
     ("Age", "date", ".metadata.creationTimestamp", 0, "Age of the resource."),
 )

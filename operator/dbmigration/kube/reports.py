@@ -1,7 +1,7 @@
 """Reading what a run said. The pod belongs to a tenant, so nothing here is believed before it is validated."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -35,16 +35,27 @@ def report_in_log(log: str, job_name: str) -> Report | None:
 def progress_in_log(log: str) -> Progress | None:
     """The newest progress among a log's lines."""
     for line in _objects_newest_first(log):
-        if line.get("event") == "progress" and isinstance(line.get("step"), str):
-            return Progress(
-                step=line["step"],
-                file=_text(line.get("file")),
-                done=_number(line.get("done")),
-                total=_number(line.get("total")),
-                message=_text(line.get("message")),
-                blocked_by=_text(line.get("blockedBy")),
-            )
+        progress = progress_of(line)
+        if progress is not None:
+            return progress
     return None
+
+
+def progress_of(line: Mapping[str, Any]) -> Progress | None:
+    """What one line of the log says of progress, None where it is about something else."""
+    if line.get("event") != "progress" or not isinstance(line.get("step"), str):
+        return None
+    percent = _number(line.get("percent"))
+    return Progress(
+        step=line["step"],
+        file=_text(line.get("file")),
+        done=_number(line.get("done")),
+        total=_number(line.get("total")),
+        message=_text(line.get("message")),
+        blocked_by=_text(line.get("blockedBy")),
+        percent=min(percent, 100) if percent is not None else None,
+        finished=line.get("finished") is True,
+    )
 
 
 def _objects_newest_first(log: str) -> Iterator[dict[str, Any]]:

@@ -6,7 +6,7 @@ Never the text of anybody's query: it can hold secrets.
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from dbmigration.postgres.blockers import FIRST_USER_OID
 from dbmigration.postgres.lock import describe
@@ -40,6 +40,16 @@ class Waiting:
     pids: tuple[int, ...]
 
 
+class Work(NamedTuple):
+    """The progress that the server tells of one statement. `percent` is of the phase that `words` name, None where it is not counted."""
+
+    words: str
+    percent: int | None
+
+    def __str__(self) -> str:
+        return self.words
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """One look. `behind` counts the sessions that wait for what the process has or waits for; `work` is the progress the server tells."""
@@ -47,7 +57,7 @@ class Seen:
     waiting: Waiting | None
     behind: int
     holds: frozenset[Hold]
-    work: str | None
+    work: Work | None
 
 
 _LOCKS = f"""
@@ -143,7 +153,8 @@ def _in_words(locktype: str, mode: str, table: str | None) -> str:
     return f"a lock ({locktype})"
 
 
-def _work(command: str, schema: str | None, table: str | None, phase: str, done: int | None, total: int | None, unit: str) -> str:
+def _work(command: str, schema: str | None, table: str | None, phase: str, done: int | None, total: int | None, unit: str) -> Work:
     where = f" on {schema}.{table}" if table else ""
-    far = f", {done} of {total} {unit} ({100 * done // total} %)" if done is not None and total else ""
-    return f"{command}{where}: {phase}{far}"
+    percent = 100 * done // total if done is not None and total else None
+    far = f", {done} of {total} {unit} ({percent} %)" if percent is not None else ""
+    return Work(f"{command}{where}: {phase}{far}", percent)

@@ -10,7 +10,8 @@ _EVERY_S = 0.5
 class FileProgress(NamedTuple):
     """Where a file stands. `statements` None: not counted. `message`: a warning of the server's or why we wait, without values.
 
-    `blocked_by`: sessions that hold what we wait for. `notice`: `message` is worth a line of its own in a log.
+    `blocked_by`: sessions that hold what we wait for. `notice`: `message` is worth a line of its own in a log. `percent`: how far the
+    server is with the statement, where it counts that.
     """
 
     file: str
@@ -22,6 +23,7 @@ class FileProgress(NamedTuple):
     message: str | None = None
     blocked_by: str | None = None
     notice: bool = False
+    percent: int | None = None
 
 
 OnProgress = Callable[[FileProgress], None]
@@ -45,10 +47,10 @@ class Ticker:
             self._next_at = now + _EVERY_S
             self._tell(None)
 
-    def say(self, message: str, *, blocked_by: str | None = None, notice: bool = True) -> None:
-        self._tell(message, blocked_by=blocked_by, notice=notice)
+    def say(self, message: str, *, blocked_by: str | None = None, notice: bool = True, percent: int | None = None) -> None:
+        self._tell(message, blocked_by=blocked_by, notice=notice, percent=percent)
 
-    def _tell(self, message: str | None, *, blocked_by: str | None = None, notice: bool = False) -> None:
+    def _tell(self, message: str | None, *, blocked_by: str | None = None, notice: bool = False, percent: int | None = None) -> None:
         statement, line, done = self._last
         total = self._bytes_total
-        self._on_progress(FileProgress(self._file, statement, self._statements, line, done, total, message, blocked_by, notice))
+        self._on_progress(FileProgress(self._file, statement, self._statements, line, done, total, message, blocked_by, notice, percent))

@@ -165,7 +165,7 @@ class Watch:
             notice = at >= self._tell_work_at
             if notice:
                 self._tell_work_at = at + _REPEATS_WORK_S
-            self._ticker.say(seen.work, notice=notice)
+            self._ticker.say(seen.work.words, notice=notice, percent=seen.work.percent)
 
     def _wait_in_words(self, at: float, seen: "Seen", waiting: "Waiting") -> str:
         by = f", blocked by {'; '.join(waiting.blockers)}" if waiting.blockers else ""

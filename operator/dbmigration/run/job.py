@@ -97,7 +97,9 @@ class ProgressLog:
             file=progress.file,
             done=progress.done,
             total=progress.total,
+            percent=progress.percent,
             blockedBy=progress.blocked_by,
+            finished=progress.finished or None,
         )
 
     def write(self, level: str, event: str, **fields: object) -> None:

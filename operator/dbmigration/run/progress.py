@@ -26,7 +26,7 @@ class Progress(NamedTuple):
     """`message` is for a person. `done` of `total` counts files while applying, bytes while backing up (total unknown then).
 
     `finished` marks the end of the step, or of `file` when one is named. `notice`: nothing is finished, and a log should have the line all
-    the same. `blocked_by`: the sessions that hold what the file waits for; None as soon as it goes on.
+    the same. `blocked_by`: the sessions that hold what the file waits for; None as soon as it goes on. `percent`: how far `file` itself is.
     """
 
     step: Step
@@ -37,6 +37,7 @@ class Progress(NamedTuple):
     finished: bool = False
     notice: bool = False
     blocked_by: str | None = None
+    percent: int | None = None
 
 
 OnProgress = Callable[[Progress], None]

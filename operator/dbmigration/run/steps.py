@@ -189,7 +189,7 @@ class Steps:
 
             def on_progress(at: "FileProgress", index: int = index) -> None:
                 if at.statement or at.message:
-                    told = Progress(words.step, _standing(at), at.file, index, total, notice=at.notice, blocked_by=at.blocked_by)
+                    told = Progress(words.step, _standing(at), at.file, index, total, False, at.notice, at.blocked_by, _percent(at))
                     self.on_progress(told)
 
             result.executed_sql = True
@@ -222,3 +222,10 @@ def _standing(at: "FileProgress") -> str:
         return f"{at.file}: {at.message}"
     of = f" of {at.statements}" if at.statements else ""
     return f"{at.file}:{at.line}: statement {at.statement}{of}" + (f": {at.message}" if at.message else "")
+
+
+def _percent(at: "FileProgress") -> int | None:
+    """What the server says of a long statement, else how much of the file's text is sent."""
+    if at.percent is not None:
+        return at.percent
+    return 100 * at.bytes_done // at.bytes_total if at.bytes_total else None

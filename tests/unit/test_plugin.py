@@ -1,0 +1,194 @@
+"""What the kubectl plugin makes of a resource and of a run's log, without a cluster."""
+
+import io
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from dbmigration.api.conditions import Verdict, Work, set_conditions
+from dbmigration.api.report import MigrationReport
+from dbmigration.api.states import State
+from dbmigration.api.status import PlanStatus, ProgressStatus, RunStatus, Status
+from dbmigration.cli.plugin.change import files_above, managed_by
+from dbmigration.cli.plugin.logs import readable
+from dbmigration.cli.plugin.main import PLUGIN
+from dbmigration.cli.plugin.picture import Paper, status_lines
+from dbmigration.cli.plugin.resource import Resource, bare_name
+from dbmigration.cli.plugin.text import ago, plain, size, span
+from dbmigration.cli.plugin.view import Bars, Estimate, View
+from dbmigration.cli.plugin.watch import is_over, progress_in
+from dbmigration.cli.program import run_program
+from dbmigration.decide.observed import Progress
+
+NOW = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
+PAPER = Paper(100, colour=False, signs=True)
+FILES = (
+    MigrationReport(name="001_first.sql", state=State.APPLIED, applied_at=NOW, duration_ms=27),
+    MigrationReport(name="002_second.sql", state=State.FAILED, sqlstate="42P01", line=4, statement="INSERT INTO absent"),
+)
+READY = Verdict(True, Work.IDLE, "UpToDate", "nothing to do")
+STALLED = Verdict(False, Work.STALLED, "SqlFailed", "002_second.sql:4: relation does not exist")
+RUNNING = Verdict(False, Work.RECONCILING, "Running", "attempt 1: kubectl logs -f job/studio-1")
+WAITING = Verdict(False, Work.IDLE, "ApprovalPending", "plan abc waits")
+
+
+def resource(verdict: Verdict, *, annotations: dict[str, str] | None = None, generation: int = 1, **changes: Any) -> Resource:
+    conditions = set_conditions((), verdict, generation=1, now=NOW)
+    status = Status(observed_generation=1, conditions=conditions, **changes)
+    metadata = {"name": "studio", "namespace": "apps", "generation": generation, "annotations": annotations or {}}
+    return Resource("apps", "studio", {"metadata": metadata, "spec": {"environment": "staging"}}, status)
+
+
+def run(**changes: Any) -> RunStatus:
+    return RunStatus(key="k", job_name="studio-1", started_at=NOW, **changes)
+
+
+def test_a_stalled_resource_says_reason_message_and_what_to_do_before_all_else() -> None:
+    found = resource(STALLED, next_steps=("mend 002_second.sql:4", "read docs/runbook/SqlFailed.md"), migrations=FILES, version="001")
+    lines = list(status_lines(found, NOW + timedelta(minutes=3), PAPER))
+    assert lines[0] == "✗ Stalled  SqlFailed  apps/studio, 3m ago"
+    assert lines[1].strip() == "002_second.sql:4: relation does not exist"
+    assert lines[3:6] == ["What to do", "  1. mend 002_second.sql:4", "  2. read docs/runbook/SqlFailed.md"]
+    text = "\n".join(lines)
+    assert "version     001" in text
+    assert "environment staging" in text
+    assert "SQLSTATE 42P01; line 4; INSERT INTO absent" in text.replace("\n", " ")
+
+
+def test_a_resource_that_nobody_looked_at_says_so() -> None:
+    found = Resource("apps", "studio", {"metadata": {"name": "studio", "namespace": "apps", "generation": 1}}, Status())
+    assert "no operator has looked at it yet" in "\n".join(status_lines(found, NOW, PAPER))
+
+
+def test_who_is_in_the_way_of_a_run_is_shown() -> None:
+    progress = ProgressStatus(step="apply", file="002_b.sql", summary="apply 1/2 blocked", message="waits", blocked_by="1234 app", at=NOW)
+    text = "\n".join(status_lines(resource(RUNNING, run=run(), progress=progress), NOW + timedelta(seconds=75), PAPER))
+    assert "blocked by  1234 app" in text
+    assert "attempt 1: running for 1m15s (job/studio-1)" in text
+
+
+@pytest.mark.parametrize("verdict", [READY, STALLED, RUNNING, WAITING])
+def test_no_escape_sequence_of_a_message_or_a_name_reaches_the_terminal(verdict: Verdict) -> None:
+    hostile = "\x1b]0;owned\x07\x1b[2J\u202e"
+    found = resource(
+        Verdict(verdict.ready, verdict.work, verdict.reason, f"message {hostile}"),
+        next_steps=(f"do {hostile}",),
+        migrations=(MigrationReport(name=f"001_{hostile}.sql", state=State.FAILED, statement=f"SELECT {hostile}"),),
+        plan=PlanStatus(hash="abc", pending=1, names=(f"001_{hostile}.sql",)),
+        progress=ProgressStatus(step="apply", message=hostile, blocked_by=hostile, at=NOW),
+    )
+    text = "\n".join(status_lines(found, NOW, PAPER)) + readable('{"event": "progress", "message": "x\\u001b[2J"}') + readable(hostile)
+    assert not set(text) & set("\x1b\x07\u202e")
+
+
+@pytest.mark.parametrize(
+    ("found", "over"),
+    [
+        (resource(READY), True),
+        (resource(STALLED), True),
+        (resource(WAITING), True),
+        (resource(RUNNING), False),
+        (resource(READY, generation=2), False),
+        (resource(STALLED, annotations={"dbmigration.dev/retry": "2"}, last_handled_retry="1"), False),
+        (resource(STALLED, annotations={"dbmigration.dev/retry": "2"}, last_handled_retry="2"), True),
+    ],
+)
+def test_a_watch_ends_only_when_nothing_more_happens_by_itself(found: Resource, over: bool) -> None:
+    assert is_over(found) is over
+
+
+def test_what_is_in_a_pipe_is_one_line_for_each_thing_that_is_done_or_in_the_way() -> None:
+    out = io.StringIO()
+    view = View(out.write)
+    for seen in (resource(RUNNING, run=run()), resource(RUNNING, run=run()), resource(READY)):
+        view.resource(seen)
+    view.progress(Progress("apply", file="001_a.sql", done=0, total=2, message="applying 001_a.sql"))
+    view.progress(Progress("apply", file="001_a.sql", done=1, total=2, message="applied 001_a.sql: 1 statement", finished=True))
+    blocked = Progress("apply", file="002_b.sql", done=1, total=2, message="waiting for ACCESS EXCLUSIVE", blocked_by="1234 app")
+    view.progress(blocked)
+    view.progress(blocked)
+    assert [line[10:] for line in out.getvalue().splitlines()] == [
+        "Running: attempt 1: kubectl logs -f job/studio-1",
+        "applied 001_a.sql: 1 statement",
+        "waiting for ACCESS EXCLUSIVE",
+    ]
+
+
+def test_on_a_terminal_there_is_a_bar_for_all_files_and_one_for_the_file_at_work() -> None:
+    from rich.console import Console
+
+    console = Console(file=io.StringIO(), force_terminal=True, width=100, color_system=None)
+    view = Bars(console)
+    view._at = Progress("apply", file="004_index.sql", done=3, total=7, percent=40, message="CREATE INDEX: building", blocked_by="1234 app")
+    with console.capture() as captured:
+        console.print(view.drawn())
+    text = captured.get()
+    assert "3/7 files" in text
+    assert "004_index.sql" in text
+    assert "40%" in text
+    assert "blocked by 1234 app" in text
+
+
+def test_time_left_is_told_once_it_can_be_known_and_begins_anew_with_another_file() -> None:
+    estimate = Estimate()
+    estimate.seen("a", 0, 0.0)
+    assert estimate.left(1.0) is None
+    estimate.seen("a", 20, 10.0)
+    assert estimate.left(10.0) == pytest.approx(40.0)
+    assert estimate.left(20.0) == pytest.approx(30.0)
+    estimate.seen("b", 50, 30.0)
+    assert estimate.left(30.0) is None
+    estimate.seen("b", 10, 31.0)
+    assert estimate.left(40.0) is None
+
+
+def test_a_line_of_the_log_is_readable() -> None:
+    line = '{"ts": "2026-02-03T04:05:06.123+00:00", "level": "info", "event": "progress", "message": "connected", "step": "connect"}'
+    assert readable(line) == "04:05:06  connect  connected"
+    assert readable('{"report": {"runId": "x"}}') == ""
+    assert readable("Traceback of something else") == "Traceback of something else"
+    assert progress_in(line) == Progress("connect", message="connected")
+    assert progress_in('["no object"]') is progress_in("{broken") is None
+
+
+def test_what_would_be_rolled_back_is_newest_first_and_only_what_is_applied() -> None:
+    files = (
+        *FILES[:1],
+        MigrationReport(name="002_b.sql", state=State.APPLIED),
+        MigrationReport(name="003_c.sql", state=State.APPLIED_UNVERIFIED),
+    )
+    found = resource(READY, migrations=(*files, MigrationReport(name="004_d.sql", state=State.PENDING)))
+    assert files_above(found, "001") == ["003_c.sql", "002_b.sql"]
+    assert files_above(found, "003") == []
+    assert files_above(found, "0") == ["003_c.sql", "002_b.sql", "001_first.sql"]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "tool"),
+    [
+        ({"labels": {"kustomize.toolkit.fluxcd.io/name": "apps"}}, "Flux"),
+        ({"annotations": {"argocd.argoproj.io/tracking-id": "apps:x"}}, "Argo CD"),
+        ({"annotations": {"meta.helm.sh/release-name": "apps"}}, "Helm"),
+        ({"labels": {"team": "a"}, "annotations": {"kubectl.kubernetes.io/last-applied-configuration": "{}"}}, None),
+        ({}, None),
+    ],
+)
+def test_who_writes_the_resource_from_elsewhere_is_known_by_its_marks(metadata: dict[str, Any], tool: str | None) -> None:
+    assert managed_by({"metadata": metadata}) == tool
+
+
+def test_small_words() -> None:
+    assert [span(s) for s in (0, 45, 60, 200, 7500, 3600, 450_000)] == ["0s", "45s", "1m", "3m20s", "2h5m", "1h", "5d5h"]
+    assert ago(NOW, NOW + timedelta(hours=2)) == "2h ago"
+    assert [size(n) for n in (812, 12_345, 4_500_000_000)] == ["812 B", "12.3 kB", "4.5 GB"]
+    assert plain("a\tb\x1b[31m") == "a b�[31m"
+    names = ("studio", "dbm/studio", "databasemigration.dbmigration.dev/studio", "pod/x")
+    assert [bare_name(name) for name in names] == ["studio", "studio", "studio", "pod/x"]
+
+
+def test_a_command_of_the_other_program_is_refused_with_the_words_to_type(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run_program(PLUGIN, ["lint"])
+    assert ended.value.code == 2
+    assert "`dbmigration lint`" in capsys.readouterr().err
