@@ -62,6 +62,12 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
         "backup.policy External takes no dump",
     ),
     ("a name for no external backup", {"backup": {"policy": "Skip", "external": {"provider": "x"}}}, "goes with policy External only"),
+    ("a rehearsal of no backup", {"rehearsal": {}}, "rehearsal restores the run's own backup"),
+    (
+        "another server that is not named",
+        {"rehearsal": {"mode": "Off", "where": "OtherServer"}},
+        "rehearsal.where OtherServer needs rehearsal.secretRef",
+    ),
     ("a misspelt field", {"backups": {"policy": "Skip"}}, 'unknown field "spec.backups"'),
 ]
 

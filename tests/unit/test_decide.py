@@ -7,9 +7,9 @@ import pytest
 
 from dbmigration.api.conditions import ConditionType, find
 from dbmigration.api.reasons import Reason
-from dbmigration.api.report import Outcome
+from dbmigration.api.report import Outcome, RehearsalReport, RehearsedFile
 from dbmigration.api.spec import Spec
-from dbmigration.api.status import ProgressStatus, RunStatus, Status
+from dbmigration.api.status import PlanStatus, ProgressStatus, RunStatus, Status
 from dbmigration.decide import keys
 from dbmigration.decide.decision import Decision
 from dbmigration.decide.observed import Blocked, InvalidSource, JobSeen, MissingSource, Observed, PodSeen, PodState, Progress
@@ -39,6 +39,15 @@ SUSPENDED = spec(suspend=True)
 OTHER_TARGET = spec(target="003")
 BACK = spec(rollback={"to": "003"})
 CLOSED = spec(window={"schedule": "0 2 * * 6", "duration": "4h"})
+SHORT = spec(window={"schedule": "0 11 * * *", "duration": "2h"}, rehearsal={})
+REHEARSED = RehearsalReport(
+    passed=True,
+    plan_hash="sha256:plan",
+    started_at=NOW,
+    completed_at=NOW,
+    duration_ms=3_000_000,
+    files=(RehearsedFile(name="005_x.sql", statements=1, duration_ms=3_000_000),),
+)
 LATER = spec(promotion={"after": {"name": "studio", "namespace": "staging"}})
 ASKED = spec(approval={"required": True})
 MORE_MEMORY = spec(job={"resources": {"limits": {"memory": "1Gi"}}})
@@ -274,6 +283,19 @@ TABLE = [
         "prepared, the window is closed",
         seen(spec=CLOSED, status=status(failed(Reason.PREPARED, outcome=Outcome.SUCCEEDED, spec_hash=keys.spec_hash(CLOSED)))),
         "window_closed",
+        ("False", "WindowClosed", NEITHER),
+    ),
+    (
+        "prepared, rehearsed, and what is left of the window is too short",
+        seen(
+            spec=SHORT,
+            status=status(
+                failed(Reason.PREPARED, outcome=Outcome.SUCCEEDED, spec_hash=keys.spec_hash(SHORT)),
+                rehearsal=REHEARSED,
+                plan=PlanStatus(hash=REHEARSED.plan_hash, pending=1, names=("005_x.sql",)),
+            ),
+        ),
+        "window_too_short",
         ("False", "WindowClosed", NEITHER),
     ),
     ("retry is not due", seen(status=status(waiting())), "retry_not_due", ("False", "DatabaseUnavailable", RECONCILING)),

@@ -82,6 +82,8 @@ class BackupRecord(Shown):
     """When it was read to its end and had its final name."""
     verified: bool
     """It was read to its end, and what is stored has the SHA-256 of what was dumped."""
+    restored_at: datetime | None = None
+    """When it was restored, for a rehearsal, and every row, object and owner in the copy was as in the backup."""
 
 
 class DeclaredBackup(Shown):
@@ -141,6 +143,97 @@ class HeldLock(Reported):
     ms: int
 
 
+class RehearsedFile(Shown):
+    """A file that ran in the copy."""
+
+    name: str
+    """Name of the file."""
+    statements: int
+    """How many statements it has."""
+    duration_ms: int
+    """How long it took, in milliseconds."""
+
+
+class RehearsedStatement(Shown):
+    """A statement of a rehearsed file."""
+
+    file: str
+    """The file."""
+    line: int
+    """Line of the statement, from 1."""
+    statement: str
+    """Its beginning, values replaced."""
+    duration_ms: int
+    """How long it took, in milliseconds."""
+
+
+KEEPS_OTHERS_OUT = frozenset({"SHARE", "SHARE ROW EXCLUSIVE", "EXCLUSIVE", "ACCESS EXCLUSIVE"})
+"""Locks on a table that keep writers out; the last keeps readers out, too (PostgreSQL's manual, 13.3.1)."""
+
+
+class RehearsedLock(Shown):
+    """The strongest lock that a rehearsed file took on a table that was there before it."""
+
+    table: str
+    """Schema and name of the table."""
+    mode: str
+    """SHARE and stronger keep writers out, ACCESS EXCLUSIVE keeps readers out, too."""
+    held_ms: int
+    """For how long, to the end of its transaction, in milliseconds."""
+    file: str
+    """The file that took it."""
+    line: int | None = None
+    """Line of the statement that took it."""
+
+    @property
+    def keeps_others_out(self) -> bool:
+        return self.mode in KEEPS_OTHERS_OUT
+
+
+class RehearsedRewrite(Shown):
+    """A table of which a rehearsed statement wrote a new copy."""
+
+    table: str
+    """Schema and name of the table."""
+    bytes: int
+    """Size of the new copy, without its indexes."""
+    file: str
+    """The file."""
+    line: int
+    """Line of the statement."""
+
+
+class RehearsalReport(Shown):
+    """The pending files in a copy of the database that was restored from its backup, and is gone."""
+
+    passed: bool
+    """Every file ran, its verify script passed, and no limit of spec.rehearsal was exceeded."""
+    plan_hash: str | None = None
+    """Hash of the plan that was rehearsed."""
+    backup_uri: str | None = None
+    """The backup that was restored."""
+    server: str | None = None
+    """Version of the server that the copy was on."""
+    started_at: datetime
+    """When the restore began."""
+    completed_at: datetime
+    """When the last file had run, or failed."""
+    restore_ms: int = 0
+    """How long it took to restore the backup and to compare the copy with it, in milliseconds."""
+    duration_ms: int = 0
+    """How long the files took together, in milliseconds."""
+    files: tuple[RehearsedFile, ...] = ()
+    """The first files."""
+    slowest: tuple[RehearsedStatement, ...] = ()
+    """The slowest statements."""
+    locks: tuple[RehearsedLock, ...] = ()
+    """The strongest locks."""
+    rewrites: tuple[RehearsedRewrite, ...] = ()
+    """The largest rewrites."""
+    message: str | None = None
+    """What stopped it."""
+
+
 class Report(Reported):
     """The whole story of one run.
 
@@ -156,7 +249,8 @@ class Report(Reported):
     `complete`: every file and seed of the source is applied with its checksum known, or skipped for its environment.
     `schema_compared`: the two were compared; where not, `drift_note` says why.
     `lint`: the worst of the `lint_count` findings in the pending files, one line each. `warnings`: what on the server could have made the
-    run wait or fail. `held`: the locks of this run that lasted a second or longer, longest first.
+    run wait or fail. `held`: the locks of this run that lasted a second or longer, longest first. `rehearsal`: what the pending files did
+    in a restored copy, None where they were not tried in this run.
     """
 
     run_id: str
@@ -199,6 +293,7 @@ class Report(Reported):
     lint_count: int = 0
     warnings: tuple[str, ...] = ()
     held: tuple[HeldLock, ...] = ()
+    rehearsal: RehearsalReport | None = None
     migrations: tuple[MigrationReport, ...] = ()
     seeds: tuple[MigrationReport, ...] = ()
     truncated: bool = False
@@ -213,7 +308,7 @@ class Report(Reported):
         while len(report.to_json().encode()) > limit and (
             keep or report.applied_now or report.rolled_back_now or report.undone_now or report.not_undone
             or report.losses or report.pending_names or report.drift or report.lint
-            or report.warnings or report.held
+            or report.warnings or report.held or report.rehearsal not in (None, self._rehearsal_in_short(0))
         ):  # fmt: skip
             keep //= 2
             report = self.model_copy(
@@ -232,6 +327,13 @@ class Report(Reported):
                     "lint": self.lint[:keep],
                     "warnings": self.warnings[:keep],
                     "held": self.held[:keep],
+                    "rehearsal": self._rehearsal_in_short(keep),
                 }
             )
         return report
+
+    def _rehearsal_in_short(self, keep: int) -> RehearsalReport | None:
+        if self.rehearsal is None:
+            return None
+        lists = ("files", "slowest", "locks", "rewrites")
+        return self.rehearsal.model_copy(update={name: getattr(self.rehearsal, name)[:keep] for name in lists})

@@ -11,6 +11,7 @@ REQUEST_VARIABLE = "DBMIGRATION_REQUEST"
 MIGRATIONS_DIR = "/run/dbmigration/migrations"
 S3_SECRET_DIR = "/run/dbmigration/s3"  # noqa: S105 - a folder's name
 SECRET_DIR = "/run/dbmigration/secret"  # noqa: S105 - a folder's name
+REHEARSAL_SECRET_DIR = "/run/dbmigration/rehearsal"  # noqa: S105 - a folder's name
 CA_DIR = "/run/dbmigration/ca"
 BACKUP_DIR = "/backup"
 TERMINATION_LOG = "/dev/termination-log"
@@ -86,6 +87,22 @@ class BackupRequest(Model):
     external: ExternalRequest | None = None
 
 
+class RehearsalRequest(Model):
+    """Try the pending files in a restored copy first; how `run.options.Rehearsal` says it.
+
+    `secret_name`: the copy is on another server, whose Secret is mounted at REHEARSAL_SECRET_DIR. `proved_plan`: the hash of a plan that
+    has been rehearsed, need not be again, and took `proved_ms` by file ("*": all files that are not named).
+    """
+
+    secret_name: str | None = None
+    secret_keys: SecretKeys = Field(default_factory=SecretKeys)
+    max_lock_ms: int | None = None
+    fail_on_rewrite: bool = False
+    jobs: int = 1
+    proved_plan: str | None = None
+    proved_ms: dict[str, int] = Field(default_factory=dict)
+
+
 class RollbackRequest(Model):
     """Undo what is above `to` instead of applying. `plan_hash` None: whatever that is."""
 
@@ -106,8 +123,9 @@ class RunRequest(Model):
     bytes are SourceMoved.
     `claimed_by`: the one owner whose claim this resource takes over. `baseline`: as in `run.options`. `undo_on_failure`: spec.onFailure.
     `lint_fail_on` and `drift_policy` are values of `run.options`; None: dbmigration.toml decides. `look_only`: no run, compare the schema.
-    `prepare`: plan and lint, execute nothing. `window_closes_at`: no file is begun from then on. `needs_approval`: execute only a plan
-    whose hash is one of `approved`, or what is left of it. `promoted`: execute no other plan than this, or what is left of it; None: any.
+    `prepare`: plan and lint, execute nothing. `window_closes_at`: no file is begun from then on; `window_ms`: how long a whole window
+    is. `needs_approval`: execute only a plan whose hash is one of `approved`, or what is left of it. `promoted`: execute no other plan than
+    this, or what is left of it; None: any.
     """
 
     resource: ResourceRef
@@ -133,8 +151,10 @@ class RunRequest(Model):
     drift_policy: str | None = None
     reapply_rolled_back: bool = False
     look_only: bool = False
+    rehearsal: RehearsalRequest | None = None
     prepare: bool = False
     window_closes_at: datetime | None = None
+    window_ms: int | None = None
     needs_approval: bool = False
     approved: tuple[str, ...] = ()
     promoted: str | None = None

@@ -9,7 +9,7 @@ from typing import Annotated, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from dbmigration.api.backup import NEEDS_DESTINATION, Backup
+from dbmigration.api.backup import NEEDS_DESTINATION, Backup, BackupPolicy
 from dbmigration.api.checks import DriftCheck, Lint
 from dbmigration.api.database import DatabaseSpec
 from dbmigration.api.fields import (
@@ -28,6 +28,7 @@ from dbmigration.api.fields import (
     rules,
 )
 from dbmigration.api.gates import Approval, Promotion, Window
+from dbmigration.api.rehearsal import Rehearsal, RehearsalMode
 from dbmigration.api.sources import Source
 
 
@@ -67,6 +68,9 @@ class Rollback(SpecModel):
     other. Without it, whatever is above `to`."""
 
 
+_REHEARSES_A_BACKUP = (
+    "rehearsal restores the run's own backup: it needs backup.policy Required (the default), or write rehearsal: {mode: Off}"
+)
 _NO_TARGET_BESIDE = "while spec.rollback stands nothing is applied: leave spec.target out, or write the same number as in rollback.to"
 
 
@@ -138,6 +142,10 @@ class Spec(SpecModel):
         json_schema_extra=rules(
             rule("has(self.backup)", NEEDS_DESTINATION),
             rule("!has(self.rollback) || !has(self.target) || self.target == self.rollback.to", _NO_TARGET_BESIDE),
+            rule(
+                "!has(self.rehearsal) || self.rehearsal.mode == 'Off' || !has(self.backup) || self.backup.policy == 'Required'",
+                _REHEARSES_A_BACKUP,
+            ),
         )
     )
 
@@ -161,6 +169,8 @@ class Spec(SpecModel):
     """How SQL is run."""
     backup: Backup = Field(json_schema_extra={REQUIRED_BY_RULE: True})
     """The backup before the migration."""
+    rehearsal: Rehearsal | None = None
+    """Whether the pending files run in a restored copy first. Default: no."""
     lint: Lint = Field(default_factory=Lint, json_schema_extra={"default": {}})
     """What a run refuses of what lint finds in the pending files."""
     drift_check: DriftCheck | None = None
@@ -187,3 +197,13 @@ class Spec(SpecModel):
         if self.rollback is not None and self.target is not None and self.target != self.rollback.to:
             raise ValueError(_NO_TARGET_BESIDE)
         return self
+
+    @model_validator(mode="after")
+    def _rehearses_a_backup(self) -> Self:
+        if self.rehearses and self.backup.policy is not BackupPolicy.REQUIRED:
+            raise ValueError(_REHEARSES_A_BACKUP)
+        return self
+
+    @property
+    def rehearses(self) -> bool:
+        return self.rehearsal is not None and self.rehearsal.mode is not RehearsalMode.OFF

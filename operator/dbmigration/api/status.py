@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 
 from dbmigration.api.conditions import Condition, clip
 from dbmigration.api.reasons import Reason
-from dbmigration.api.report import BackupRecord, DeclaredBackup, MigrationReport, Reported
+from dbmigration.api.report import BackupRecord, DeclaredBackup, MigrationReport, RehearsalReport, Reported
 
 STATUS_LIMIT = 32 * 1024
 """Most bytes of JSON that a status may have: it is copied into every watch event."""
@@ -239,6 +239,8 @@ class Status(StatusModel):
     """The newest verified backup."""
     declared_backup: DeclaredBackup | None = None
     """What was declared to protect the database before the newest change, where spec.backup.policy was External."""
+    rehearsal: RehearsalReport | None = None
+    """The newest rehearsal: the pending files in a restored copy of the database."""
     drift: DriftStatus | None = None
     """The newest comparison of the schema with what migrations made of it."""
     migrations: tuple[MigrationReport, ...] = Field(default=(), max_length=MIGRATIONS_KEPT)

@@ -25,6 +25,7 @@ class Backup:
     started_at: datetime
     completed_at: datetime
     verified: bool
+    restored_at: datetime | None = None
 
     def to_json(self) -> str:
         """The record as it stands beside the dump: camelCase, as in the report and in status."""

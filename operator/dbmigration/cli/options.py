@@ -15,7 +15,7 @@ from dbmigration.run.options import OnFailure as OnFailurePolicy
 if TYPE_CHECKING:
     from dbmigration.backup.s3 import Bucket
     from dbmigration.postgres.conninfo import ConnInfo
-    from dbmigration.run.options import BackupTarget, ExternalBackup
+    from dbmigration.run.options import BackupTarget, ExternalBackup, Rehearsal
 
 PRODUCTION = "production"
 
@@ -103,6 +103,12 @@ ScratchDsn = Annotated[
 Private = Annotated[
     bool, words.Option("--private", help="Start a private server for the scratch database, from programs that this machine has.")
 ]
+Rehearse = Annotated[bool, words.Option("--rehearse", help="Run the files in a restored copy of the backup first; needs --backup-dir.")]
+MaxLock = Annotated[
+    str | None,
+    words.Option("--max-lock", metavar="TIME", help="Fail when a rehearsed file keeps others from a table longer.", show_default=False),
+]
+FailOnRewrite = Annotated[bool, words.Option("--fail-on-rewrite", help="Fail when a rehearsed file has a table with rows written anew.")]
 OnFailure = Annotated[
     OnFailurePolicy,
     words.Option("--on-failure", help="When a file fails for good: leave what this run applied, or undo it with its rollback scripts."),
@@ -219,6 +225,19 @@ def read_external(text: str | None) -> "ExternalBackup | None":
     if not text.strip() or not text.isprintable():
         raise words.BadParameter("say in one line what takes the backups", param_hint="--external-backup")
     return ExternalBackup(text.strip())
+
+
+def read_rehearsal(rehearse: bool, max_lock: str | None, fail_on_rewrite: bool, directory: str | None) -> "Rehearsal | None":
+    """Raises words.BadParameter for limits of no rehearsal, and for one of no backup."""
+    if not rehearse:
+        if max_lock is not None or fail_on_rewrite:
+            raise words.BadParameter("--max-lock and --fail-on-rewrite are limits of --rehearse: give that, too", param_hint="--rehearse")
+        return None
+    if directory is None:
+        raise words.BadParameter("--rehearse restores the run's own backup: give --backup-dir, too", param_hint="--rehearse")
+    from dbmigration.run.options import Rehearsal
+
+    return Rehearsal(max_lock_ms=None if max_lock is None else read_duration_ms(max_lock, "--max-lock"), fail_on_rewrite=fail_on_rewrite)
 
 
 def read_bucket(uri: str, option: str) -> "Bucket":

@@ -1,6 +1,7 @@
 """`dbmigration rehearse`: the pending files in a restored copy of the database, before they run in the database."""
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from dbmigration.cli import options as o
@@ -8,7 +9,11 @@ from dbmigration.cli import words
 
 if TYPE_CHECKING:
     from dbmigration.run.engine import Engine
+    from dbmigration.run.rehearse import Rehearsed
     from dbmigration.run.result import RunResult
+
+_SHOWN = 10
+_STATEMENT_SHOWN = 80
 
 FromBackup = Annotated[
     str | None,
@@ -16,16 +21,13 @@ FromBackup = Annotated[
         "--backup", metavar="FILE", help="Restore this backup (a file, or s3://BUCKET/KEY); default: one taken for it.", show_default=False
     ),
 ]
-MaxLock = Annotated[
-    str | None,
-    words.Option("--max-lock", metavar="TIME", help="Fail when a file keeps others from a table for longer.", show_default=False),
-]
 Jobs = Annotated[int, words.Option("--jobs", "-j", metavar="N", help="Connections that pg_restore works with at once.")]
 
 
 def rehearse(
     backup: FromBackup = None,
-    max_lock: MaxLock = None,
+    max_lock: o.MaxLock = None,
+    fail_on_rewrite: o.FailOnRewrite = False,
     jobs: Jobs = 1,
     dsn: o.Dsn = None,
     directory: o.Directory = o.DIRECTORY,
@@ -41,7 +43,7 @@ def rehearse(
     as_json: o.Json = False,
     show_values: o.ShowValues = False,
 ) -> int:
-    """Run the pending files in a restored copy of the database, beside it: how long each takes, what it locks, whether it fails.
+    """Run the pending files in a restored copy of the database, beside it: how long they take, what they lock and rewrite, what fails.
 
     The database is only read. The copy is compared with its backup first, which proves that the backup can be restored; it is dropped at
     the end.
@@ -49,11 +51,13 @@ def rehearse(
     from dbmigration.cli.restore import local_copy
     from dbmigration.cli.work import work
     from dbmigration.postgres.settings import Execution
+    from dbmigration.run.options import Rehearsal
     from dbmigration.run.rehearse import rehearse as rehearse_run
 
     if jobs < 1:
         raise words.BadParameter("give a number from 1 up", param_hint="--jobs")
     limit = None if max_lock is None else o.read_duration_ms(max_lock, "--max-lock")
+    wanted = Rehearsal(max_lock_ms=limit, fail_on_rewrite=fail_on_rewrite, jobs=jobs)
     asked = o.asked(dsn, directory, environment, history, as_json, show_values, layout)
 
     def say(line: str) -> None:
@@ -61,18 +65,19 @@ def rehearse(
             sys.stdout.write(line + "\n")
 
     def show(result: "RunResult") -> None:
-        if result.error is None and not result.applied and not result.seeded:
+        if result.error is None and result.rehearsal is None:
             sys.stdout.write("Nothing to rehearse: nothing is pending.\n")
             return
-        _print_table(result)
+        if result.rehearsal is not None:
+            print_rehearsal(result.rehearsal)
         if result.error is None:
             sys.stdout.write("Rehearsed in a copy that is gone; the database was only read.\n")
 
     def do(engine: "Engine") -> "RunResult":
         if backup is None:
-            return rehearse_run(engine, None, max_lock_ms=limit, jobs=jobs)
+            return rehearse_run(engine, None, wanted)
         with local_copy(backup, engine.stop, say) as dump:
-            return rehearse_run(engine, dump, max_lock_ms=limit, jobs=jobs)
+            return rehearse_run(engine, dump, wanted)
 
     return work(
         asked,
@@ -89,16 +94,36 @@ def rehearse(
     )
 
 
-def _print_table(result: "RunResult") -> None:
+def print_rehearsal(found: "Rehearsed") -> None:
+    """Tables of the files, the slowest statements, the strongest locks and the rewrites; what there is none of is left out."""
     from dbmigration.cli.tables import show_ms
 
-    rows = [("FILE", "STATEMENTS", "TIME", "HELD FOR A SECOND OR LONGER")]
-    for done in (*result.applied, *result.seeded):
-        rows.append((done.name, str(done.statements), show_ms(done.duration_ms), "; ".join(map(str, done.held)) or "-"))
-    if result.error is not None and result.working_on:
-        rows.append((result.working_on, "", "", "failed"))
-    if len(rows) == 1:
+    place = f"{found.failure.place}" if found.failure is not None else ""
+    files = [(done.name, str(done.statements), show_ms(done.duration_ms)) for done in found.files]
+    if found.failure is not None and place and place.partition(":")[0] not in {done.name for done in found.files}:
+        files.append((place, "", "failed"))
+    _print(("FILE", "STATEMENTS", "TIME"), files)
+    _print(
+        ("SLOWEST STATEMENTS", "TIME", ""),
+        [(f"{each.file}:{each.line}", show_ms(each.ms), each.statement[:_STATEMENT_SHOWN]) for each in found.slowest[:_SHOWN]],
+    )
+    _print(
+        ("LOCKED TABLE", "STRONGEST LOCK", "HELD", "BY"),
+        [
+            (lock.table, lock.mode, show_ms(lock.ms), lock.file if lock.line is None else f"{lock.file}:{lock.line}")
+            for lock in found.locks[:_SHOWN]
+        ],
+    )
+    _print(
+        ("REWRITTEN TABLE", "SIZE", "BY"),
+        [(each.table, f"{each.bytes / 1e6:.1f} MB", f"{each.file}:{each.line}") for each in found.rewrites[:_SHOWN]],
+    )
+
+
+def _print(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    if not rows:
         return
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    for name, statements, time, held in rows:
-        sys.stdout.write(f"{name:<{widths[0]}}  {statements:>{widths[1]}}  {time:>{widths[2]}}  {held}\n")
+    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
+    for row in (head, *rows):
+        sys.stdout.write("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n")
+    sys.stdout.write("\n")

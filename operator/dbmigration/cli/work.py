@@ -15,7 +15,7 @@ from dbmigration.cli.options import Asked
 from dbmigration.errors import DbmigrationError
 from dbmigration.postgres.settings import Execution
 from dbmigration.run.engine import Engine
-from dbmigration.run.options import BackupTarget, DriftPolicy, ExternalBackup, LintPolicy, OnFailure, RunOptions
+from dbmigration.run.options import BackupTarget, DriftPolicy, ExternalBackup, LintPolicy, OnFailure, Rehearsal, RunOptions
 from dbmigration.run.result import RunResult
 from dbmigration.run.stop import StopRequest
 
@@ -59,6 +59,7 @@ def work(
     reapply: bool = False,
     backup: BackupTarget | None = None,
     external: ExternalBackup | None = None,
+    rehearsal: Rehearsal | None = None,
     lock_wait_s: float = 0.0,
     drift: DriftPolicy | None = None,
     lint: LintPolicy | None = None,
@@ -84,6 +85,7 @@ def work(
         out_of_order=out_of_order,
         backup=backup,
         external=external,
+        rehearsal=rehearsal,
         reapply_rolled_back=reapply,
         lock_wait=lock_wait_s,
         drift=drift,

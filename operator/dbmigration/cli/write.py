@@ -48,6 +48,9 @@ def apply(
     wait: o.Wait = o.WAIT,
     drift: o.Drift = None,
     lint: o.Lint = None,
+    rehearse: o.Rehearse = False,
+    max_lock: o.MaxLock = None,
+    fail_on_rewrite: o.FailOnRewrite = False,
     on_failure: o.OnFailure = o.ON_FAILURE,
     claimed_by: o.ClaimedBy = None,
     as_json: o.Json = False,
@@ -58,6 +61,10 @@ def apply(
     from dbmigration.postgres.settings import Execution
 
     def show(result: "RunResult") -> None:
+        if result.rehearsal is not None:
+            from dbmigration.cli.rehearse import print_rehearsal
+
+            print_rehearsal(result.rehearsal)
         if result.error is not None:
             return
         where = f"the database is at version {version}" if (version := result.version()) else "no migration is applied"
@@ -83,6 +90,7 @@ def apply(
         reapply=reapply,
         backup=o.read_backup(environment, backup_dir, no_backup, external_backup),
         external=o.read_external(external_backup),
+        rehearsal=o.read_rehearsal(rehearse, max_lock, fail_on_rewrite, backup_dir),
         lock_wait_s=o.read_duration_ms(wait, "--wait") / 1000,
         drift=drift,
         lint=lint,

@@ -90,6 +90,14 @@ _STEPS: Final[Mapping[Reason, tuple[str, ...]]] = MappingProxyType(
         ),
         Reason.SCHEMA_DRIFTED: ("undo the change that the message names, or accept it: `dbmigration drift --accept`", _WHEN_MENDED),
         Reason.LINT_FAILED: ("change {where} as the rule's page says, or write above it why it is safe (docs/lint.md)", _READ),
+        Reason.REHEARSAL_FAILED: ("mend {where} and apply the files again; the database was not touched", _READ),
+        Reason.REHEARSAL_UNSAFE: (
+            f"do what {{where}} does to the whole server by hand, or set spec.rehearsal.mode to Off for this time: {_EDIT}",
+        ),
+        Reason.RESTORE_FAILED: (
+            "find out why the backup cannot be restored before you rely on it: docs/rehearsal.md",
+            f"or rehearse on another server, or not at all: {_EDIT}",
+        ),
         Reason.SQL_FAILED: ("mend {where} and apply the files again: new text starts a new run", _READ),
         Reason.VERIFY_FAILED: ("mend {where}, or the migration that it verifies, and apply the files again", _READ),
         Reason.SEED_FAILED: ("mend {where} and apply the files again; the migrations are applied", _READ),

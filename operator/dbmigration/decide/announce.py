@@ -8,6 +8,7 @@ from dbmigration.api.reasons import Reason
 from dbmigration.api.report import Outcome, Report
 from dbmigration.api.status import Status
 from dbmigration.decide.decision import Announcement
+from dbmigration.decide.fit import lasting
 from dbmigration.decide.observed import Observed
 
 _QUIET = frozenset({Reason.UP_TO_DATE, Reason.RUNNING, Reason.PENDING, Reason.SUSPENDED, Reason.PREPARED})
@@ -16,6 +17,7 @@ _NAMES_TOLD = 10
 
 MIGRATED = "Migrated"
 RUN_STARTED = "RunStarted"
+REHEARSED = "Rehearsed"
 SUCCEEDED = "UpToDate"
 UNDONE = "RunUndone"
 
@@ -25,6 +27,7 @@ def announcements(observed: Observed, after: Status, report: Report | None = Non
     found = (
         _started(observed, after),
         _backed_up(report),
+        _rehearsed(report),
         _migrated(report),
         _rolled_back(report),
         _undone(report),
@@ -52,6 +55,18 @@ def _backed_up(report: Report | None) -> Announcement | None:
     record = report.backup
     message = f"{record.uri}: {record.bytes} bytes, sha256 {record.sha256}, read to its end"
     return Announcement(Reason.BACKUP_VERIFIED, clip(message), identity=f"{report.run_id}/backup", at=record.completed_at)
+
+
+def _rehearsed(report: Report | None) -> Announcement | None:
+    """One that failed is told of as what stopped the run."""
+    if report is None or report.rehearsal is None or not report.rehearsal.passed:
+        return None
+    found = report.rehearsal
+    longest = max((lock for lock in found.locks if lock.keeps_others_out), key=lambda lock: lock.held_ms, default=None)
+    lock = f"; longest lock: {longest.mode} on {longest.table} for {lasting(longest.held_ms)}" if longest else ""
+    rewritten = f"; written anew: {', '.join(each.table for each in found.rewrites)}" if found.rewrites else ""
+    message = f"in a copy of the database, restored from {found.backup_uri}, the pending files took {lasting(found.duration_ms)}"
+    return Announcement(REHEARSED, clip(message + lock + rewritten), identity=f"{report.run_id}/rehearsed", at=found.completed_at)
 
 
 def _migrated(report: Report | None) -> Announcement | None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from dbmigration.api.conditions import Verdict, Work
+from dbmigration.api.durations import milliseconds
 from dbmigration.api.reasons import Reason
 from dbmigration.api.spec import Spec
 from dbmigration.api.status import ApprovalStatus, PromotionStatus, RunStatus
@@ -15,6 +16,7 @@ from dbmigration.decide.approval import counting, hashes, required, taken
 from dbmigration.decide.decision import StartRun
 from dbmigration.decide.observed import Observed
 from dbmigration.decide.promotion import Promoted, Unpromoted, promoted, promotion
+from dbmigration.decide.rehearsal import rehearsal_request
 from dbmigration.decide.window import closes_at, next_opening
 
 
@@ -29,6 +31,8 @@ def gated(start: StartRun, o: Observed, spec: Spec, now: datetime) -> StartRun:
         "prepare": (spec.window is not None and closes is None) or isinstance(proved, Unpromoted),
         "promoted": proved.plan_hash if isinstance(proved, Promoted) else None,
         "window_closes_at": closes,
+        "window_ms": milliseconds(spec.window.duration) if spec.window is not None else None,
+        "rehearsal": rehearsal_request(o, spec, now),
         "needs_approval": required(spec),
         "approved": hashes(counting(o)) if required(spec) else (),
     }

@@ -9,6 +9,7 @@ from dbmigration.decide.observed import FetchedSource, FoundSource, Observed, Ru
 
 _RUN_FIELDS = {"database", "environment", "target", "rollback", "history", "execution", "backup", "baseline"}
 _GATES = {"window", "approval", "promotion"}
+_POD_FIELDS = {"job", "source", "database", "backup", "rehearsal"}
 _NO_RESULT = {"backup": {"retention", "external"}}
 _NAME_PART = 40
 _HASH = 16
@@ -41,7 +42,8 @@ def same_but_for_gates(before: str, spec: Spec) -> bool:
 
 def pod_hash(spec: Spec, key: str, runner: Runner) -> str:
     """Hash of everything that decides whether a pod can start: a Job that never started is replaced when it changes."""
-    return _digest(spec.model_dump(mode="json", include={"job", "source", "database", "backup"}, exclude_defaults=True), key, runner.image)
+    fields = spec.model_dump(mode="json", include=_POD_FIELDS, exclude_defaults=True)
+    return _digest(fields, key, runner.image)
 
 
 def look_name(observed: Observed, what: str) -> str:

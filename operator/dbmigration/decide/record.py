@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from dbmigration.api.conditions import MESSAGE_LIMIT, Proof, Verdict, Work, clip, set_conditions
 from dbmigration.api.durations import milliseconds
 from dbmigration.api.reasons import Reason
+from dbmigration.api.rehearsal import REHEARSAL_SERVER
 from dbmigration.api.report import Failure, Outcome, Report
 from dbmigration.api.spec import Retry
 from dbmigration.api.status import (
@@ -28,7 +29,7 @@ from dbmigration.decide.observed import FoundSource, JobSeen, KnownSource, Obser
 from dbmigration.decide.results import Result
 
 MOST_BACKOFF = timedelta(minutes=5)
-_MENDED_IN_THE_FILE = (Reason.SQL_FAILED, Reason.VERIFY_FAILED, Reason.SEED_FAILED)
+_MENDED_IN_THE_FILE = (Reason.REHEARSAL_FAILED, Reason.SQL_FAILED, Reason.VERIFY_FAILED, Reason.SEED_FAILED)
 _ABOUT_THE_SECRET = (Reason.SECRET_MISSING, Reason.SECRET_INVALID, Reason.AUTHENTICATION_FAILED)
 _OF_A_CHANGE = (Reason.BACKUP_VERIFIED, Reason.BACKUP_SKIPPED, Reason.BACKUP_DECLARED)
 _VERIFY_REASONS = (Reason.VERIFY_PASSED, Reason.NO_VERIFY_FILE, Reason.VERIFY_FAILED, Reason.ROLLED_BACK)
@@ -145,7 +146,7 @@ def _finished(observed: Observed, run: RunStatus, result: Result, now: datetime)
 
 def _with_secret(observed: Observed, reason: Reason, message: str) -> str:
     """The run only sees a mounted folder; a person wants to know which Secret that is."""
-    if observed.spec is None or reason not in _ABOUT_THE_SECRET:
+    if observed.spec is None or reason not in _ABOUT_THE_SECRET or REHEARSAL_SERVER in message:
         return message
     return f"{clip(message, 700)} (Secret {observed.spec.database.secret_ref.name})"
 
@@ -191,6 +192,8 @@ def _database_state(status: Status, report: Report) -> dict[str, Any]:
         changes["backup"] = report.backup
     if report.backup_reason in _OF_A_CHANGE:
         changes["declared_backup"] = report.declared_backup
+    if report.rehearsal is not None:
+        changes["rehearsal"] = report.rehearsal
     # model_copy does not validate: a version of 10,000 characters must be found out here, not by the API server.
     Status.model_validate(status.model_copy(update=changes).model_dump(by_alias=True))
     return changes
@@ -212,7 +215,8 @@ def _known_claim(status: Status, identity: str) -> str | None:
 def _backed_up(status: Status, report: Report) -> Proof | None:
     if report.backup is not None and report.backup.verified:
         record = report.backup
-        return Proof(True, Reason.BACKUP_VERIFIED, f"{record.uri}, {record.bytes} bytes, sha256 {record.sha256}")
+        restored = ", restored and compared row by row" if record.restored_at else ""
+        return Proof(True, Reason.BACKUP_VERIFIED, f"{record.uri}, {record.bytes} bytes, sha256 {record.sha256}{restored}")
     if report.backup_reason is None:
         return None
     if report.backup_reason == Reason.NOTHING_PENDING:

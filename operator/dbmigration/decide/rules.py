@@ -25,8 +25,10 @@ from dbmigration.decide.observed import Blocked, InvalidSource, JobSeen, KnownSo
 from dbmigration.decide.progress import progress_written
 from dbmigration.decide.promotion import Unpromoted, promoted, promotion, promotion_verdict
 from dbmigration.decide.record import run_recorded, run_started, source_given, verdict_of
+from dbmigration.decide.rehearsal import too_short_verdict
 from dbmigration.decide.results import result_of, vanished
 from dbmigration.decide.start import start_run
+from dbmigration.decide.window import next_opening
 
 ACTIVE_LOOK: Final = timedelta(seconds=10)
 """How often a running Job is looked at, and how far apart two progress writes are at least."""
@@ -196,6 +198,18 @@ def window_closed(o: Observed, now: datetime) -> Decision | None:
     return _closed(o, "window_closed", window_verdict(run, opening_of(spec, now)), now)
 
 
+def window_too_short(o: Observed, now: datetime) -> Decision | None:
+    """The window is open, and a rehearsal has shown that what is left of it is not enough."""
+    spec, run = _spec(o), _planned(o)
+    verdict = too_short_verdict(o, spec, run, now) if run is not None else None
+    if verdict is None or spec.window is None:
+        return None
+    opening = next_opening(spec.window, now)
+    decision = _wait(o, "window_too_short", verdict, now, min(IDLE_LOOK, opening - now) if opening is not None else IDLE_LOOK)
+    status = decision.status.model_copy(update={"window": WindowStatus(next_opening=opening)})
+    return with_look(o, replace(decision, status=status), now)
+
+
 def retry_not_due(o: Observed, now: datetime) -> Decision | None:
     """The same question failed in a way that time may mend: wait for the backoff to pass."""
     run = o.status.run
@@ -249,6 +263,7 @@ RULES: Final[tuple[Rule, ...]] = (
     promotion_pending,
     approval_pending,
     window_closed,
+    window_too_short,
     retry_not_due,
     run_due,
 )

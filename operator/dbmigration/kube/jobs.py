@@ -28,6 +28,7 @@ from dbmigration.api.request import (
     BACKUP_DIR,
     CA_DIR,
     MIGRATIONS_DIR,
+    REHEARSAL_SECRET_DIR,
     REQUEST_VARIABLE,
     S3_SECRET_DIR,
     SECRET_DIR,
@@ -168,6 +169,9 @@ def _mounts(spec: Spec, *, backup: bool) -> list[tuple[Manifest, Manifest]]:
     ]
     if spec.database.tls is not None and spec.database.tls.ca_ref is not None:
         mounts.append(_mount("ca", CA_DIR, _ca_volume(spec.database.tls.ca_ref), read_only=True))
+    if backup and spec.rehearses and spec.rehearsal is not None and spec.rehearsal.secret_ref is not None:
+        other = {"secretName": spec.rehearsal.secret_ref.name, "optional": True, "defaultMode": _OWNER_READS}
+        mounts.append(_mount("rehearsal", REHEARSAL_SECRET_DIR, {"secret": other}, read_only=True))
     if backup and spec.backup.destination is not None:
         mounts += _destination(spec.backup.destination)
     return mounts

@@ -84,7 +84,9 @@ def apply_file(
     def make_next() -> None:
         following = then.get(file.name)
         # Nothing may fail or be read here: the session is in the middle of a message.
-        if following and following.verify is None and is_read(session, following, transaction=following.header.transaction):
+        if session.trace is not None or following is None or following.verify is not None:
+            return
+        if is_read(session, following, transaction=following.header.transaction):
             made = make_ahead(_task(session, following, table, run_id, on_progress), execution.lock_timeout_ms)
             session.ahead = (following, made) if made is not None else None
 
@@ -187,9 +189,13 @@ def _run(task: Task, execution: Execution, once: Callable[[int, int], Ran]) -> F
                 attempt += 1
                 lock_timeout_ms = int(execution.lock_timeout_ms * min(_GROWTH ** (attempt - 1), _GROWS_TO))
                 watch.begin()
+                if session.trace is not None:
+                    session.trace.begin(session, task.source.name)
                 try:
                     ran = once(attempt, lock_timeout_ms)
                     watch.end()
+                    if session.trace is not None:
+                        session.trace.end()
                     break
                 except DbmigrationError as error:
                     _place_and_raise_unless_retried(task, error)

@@ -1,5 +1,6 @@
 """Statements gathered into messages, and an error traced back to its file and line."""
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -32,6 +33,8 @@ class Piece:
 class Sender:
     """Gathers pieces and sends them in messages of at most 64 KiB (a larger piece goes alone).
 
+    A session with a trace gets each statement of a file in a message of its own.
+
     An error of the server is raised as what `errors.classify` makes of it, placed in the piece's file; of a verify script as VERIFY_FAILED.
     """
 
@@ -48,6 +51,10 @@ class Sender:
         """True: what had been gathered before was sent first."""
         sent = False
         for piece in pieces:
+            if piece.file is not None and self._session.trace is not None:
+                self._run_traced(piece)
+                sent = True
+                continue
             size = len(piece.sql) + 2
             if self._size + size > MESSAGE_BYTES and self._pieces:
                 self.flush()
@@ -73,6 +80,8 @@ class Sender:
 
         An error may be that of the message before. Afterwards, come what may, the caller calls `wait`.
         """
+        if self._session.trace is not None:
+            return self.add(piece)
         size = len(piece.sql) + 2
         full = self._size + size > MESSAGE_BYTES and bool(self._pieces)
         if full:
@@ -107,10 +116,27 @@ class Sender:
 
     def copy(self, piece: Piece, chunks: Iterable[bytes]) -> None:
         """Run a COPY … FROM STDIN with its data, after what was gathered before it."""
+        trace = self._session.trace
+        if trace is not None:
+            trace.before(self._session)
         self.flush()
+        began = time.monotonic()
         answer = wire.copy_in(self._session, piece.sql, chunks)
         if answer.error is not None:
             raise self._error(answer.error, [piece], 0)
+        if trace is not None and piece.file is not None:
+            trace.ran(self._session, piece.sql, piece.file, piece.line, began)
+
+    def _run_traced(self, piece: Piece) -> None:
+        """In a message of its own, after what was gathered before it."""
+        trace = self._session.trace
+        assert trace is not None and piece.file is not None  # noqa: S101, PT018 - the caller asked
+        trace.before(self._session)
+        self.flush()
+        began = time.monotonic()
+        self._pieces.append(piece)
+        self.flush()
+        trace.ran(self._session, piece.sql, piece.file, piece.line, began)
 
     def _error(self, error: ServerError, pieces: list[Piece], completed: int) -> DbmigrationError:
         if error.sqlstate == QUERY_CANCELED and self._session.stop.is_set():

@@ -25,6 +25,7 @@ from dbmigration.postgres.settings import Settings
 if TYPE_CHECKING:
     from dbmigration.migrations.model import MigrationFile
     from dbmigration.postgres.reading import Source
+    from dbmigration.postgres.trace import Trace
     from dbmigration.postgres.transactional import Made
     from dbmigration.postgres.watch import Watch
 
@@ -84,7 +85,7 @@ class Session:
     ran, and what it left in the session was not cleared yet. `sources` keeps what `apply.read_ahead` found of scripts, by name,
     checksum and header; `kept_bytes` of them are in memory. `watch` is called while the server is waited for;
     `unwatched`: no second connection could be had, so none is tried again. `while_waiting` is called once, while the server works on a
-    message, and `ahead` is the next file with the message that was made then.
+    message, and `ahead` is the next file with the message that was made then. `trace` measures each statement of the files.
     """
 
     def __init__(self, connection: "psycopg.Connection[tuple[Any, ...]]", conninfo: ConnInfo, settings: Settings, server: Server) -> None:
@@ -103,6 +104,7 @@ class Session:
         self.unwatched = False
         self.while_waiting: Callable[[], None] | None = None
         self.ahead: tuple[MigrationFile, Made] | None = None
+        self.trace: Trace | None = None
         self._warnings: list[str] = []
         connection.add_notice_handler(self._keep_warning)
 

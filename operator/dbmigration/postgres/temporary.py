@@ -72,7 +72,7 @@ def temporary_database(
     """
     made = Temporary(conninfo, prefix + secrets.token_hex(6))
     try:
-        _drop_leftovers(made.orders, prefix, say)
+        drop_leftovers(made.orders, prefix, say)
         try:
             _create(made, definition(made.orders), say, denied)
             yield made
@@ -154,8 +154,11 @@ def _drop_statement(name: str) -> str:
     return f"DROP DATABASE IF EXISTS {identifier(name)} WITH (FORCE)"
 
 
-def _drop_leftovers(session: Session, prefix: str, say: Callable[[str], None]) -> None:
-    """Ours by name and owner, and no session is there that carries the name."""
+def drop_leftovers(session: Session, prefix: str, say: Callable[[str], None]) -> None:
+    """Drop the databases that killed commands left: ours by name and owner, and no session is there that carries the name.
+
+    Raises what `Session.query` raises.
+    """
     rows = session.query(
         """SELECT d.datname FROM pg_catalog.pg_database AS d
         WHERE pg_catalog.starts_with(d.datname::text, %s) AND pg_catalog.pg_get_userbyid(d.datdba) = session_user

@@ -12,7 +12,7 @@ from dbmigration.migrations.model import History, MigrationSet, Plan
 from dbmigration.postgres.conninfo import ConnInfo
 from dbmigration.postgres.history import read_history
 from dbmigration.postgres.session import Session
-from dbmigration.run.options import OnFailure
+from dbmigration.run.options import OnFailure, Rehearsal
 from dbmigration.run.owning import Ownership, look_for_owner, name_owner
 from dbmigration.run.progress import Step
 from dbmigration.run.result import RunResult, now
@@ -104,9 +104,15 @@ class Engine(Steps):
                 self.say(Step.PLAN, f"{len(pending)} pending: {names}", total=len(pending), finished=True)
                 self.lint(session, table, files, plan, result)
                 self.look_before(session, result)
-                if self._only_prepares(result):
+                rehearsal = self.options.rehearsal_of(plan.hash)
+                if self.options.rehearsal is not None and rehearsal is None:
+                    result.rehearsed_ms = dict(self.options.rehearsal.proved_ms)
+                if self._only_prepares(result) and rehearsal is None:
                     return
-                self.back_up_first(session, result)
+                self._back_up_and_rehearse(session, files, plan, rehearsal, result)
+                if result.prepared:
+                    return
+                self.check_fit(result)
                 ownership.take(result, self.say_owner)
                 from dbmigration.postgres.apply import apply_file, apply_seed
 
@@ -122,6 +128,19 @@ class Engine(Steps):
                         result.error = error
                         error.message += f"; {undo_run(self, session, table, plan.pending, result)}"
                     raise
+
+    def _back_up_and_rehearse(
+        self, session: Session, files: MigrationSet, plan: Plan, rehearsal: Rehearsal | None, result: RunResult
+    ) -> None:
+        """Backed up is rehearsed, unless that plan has been."""
+        if rehearsal is None:
+            self.back_up_first(session, result)
+            return
+        from dbmigration.run.rehearse import look_at_place, rehearse_backup
+
+        look_at_place(self, session, plan, rehearsal)
+        self.back_up_first(session, result)
+        rehearse_backup(self, session, files, rehearsal, result)
 
     def _only_prepares(self, result: RunResult) -> bool:
         """A gate is closed, or this is not the plan that was agreed to or proved: it ends here, and the result says so."""

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from dbmigration.api import request as api
 from dbmigration.api.reasons import Reason
+from dbmigration.api.rehearsal import REHEARSAL_SERVER
 from dbmigration.api.report import REPORT_KEY, Outcome, Report
 from dbmigration.errors import DbmigrationError, Permanent, Transient
 from dbmigration.migrations.model import HistoryTable
@@ -22,7 +23,7 @@ from dbmigration.postgres.claim import Owner
 from dbmigration.postgres.conninfo import ConnInfo
 from dbmigration.postgres.settings import Execution
 from dbmigration.run.engine import Engine
-from dbmigration.run.options import BackupTarget, DriftPolicy, ExternalBackup, LintPolicy, OnFailure, RunOptions
+from dbmigration.run.options import BackupTarget, DriftPolicy, ExternalBackup, LintPolicy, OnFailure, Rehearsal, RunOptions
 from dbmigration.run.progress import Progress
 from dbmigration.run.reporting import build_report, internal_error
 from dbmigration.run.result import RunResult, now
@@ -159,8 +160,10 @@ def _options(request: api.RunRequest) -> RunOptions:
         claimed_by=request.claimed_by,
         baseline=request.baseline,
         on_failure=OnFailure.ROLLBACK if request.undo_on_failure else OnFailure.STOP,
+        rehearsal=_rehearsal(request.rehearsal) if request.rehearsal is not None else None,
         prepare=request.prepare,
         closes_at=request.window_closes_at,
+        window_ms=request.window_ms,
         approved=request.approved if request.needs_approval else None,
         promoted=request.promoted,
     )
@@ -183,6 +186,20 @@ def _backup_target(request: api.BackupRequest) -> BackupTarget | None:
         return None
     bucket = _bucket(request.s3) if request.s3 is not None else None
     return BackupTarget(Path(api.BACKUP_DIR), request.prefix, request.uri_base, request.keep_last, request.keep_days, bucket)
+
+
+def _rehearsal(request: api.RehearsalRequest) -> Rehearsal:
+    """Raises Transient SECRET_MISSING and SECRET_INVALID."""
+    server = None
+    if request.secret_name is not None:
+        try:
+            server = ConnInfo.from_secret(Path(api.REHEARSAL_SECRET_DIR), request.secret_keys)
+        except DbmigrationError as error:
+            error.message = f"{REHEARSAL_SERVER} {request.secret_name}: {error.message}"
+            raise
+    return Rehearsal(
+        server, request.max_lock_ms, request.fail_on_rewrite, request.jobs, proved_plan=request.proved_plan, proved_ms=request.proved_ms
+    )
 
 
 def _bucket(request: api.S3Request) -> "Bucket":

@@ -1,5 +1,6 @@
 """What either face, Job or command line, asks of the engine."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
@@ -13,6 +14,7 @@ from dbmigration.postgres.settings import Execution
 if TYPE_CHECKING:
     from dbmigration.backup.s3 import Bucket
     from dbmigration.postgres.claim import Owner
+    from dbmigration.postgres.conninfo import ConnInfo
     from dbmigration.run.fetched import Fetch
 
 
@@ -41,6 +43,22 @@ class ExternalBackup:
     recovery_point: str | None = None
     restore_tested_on: date | None = None
     restore_guide: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """Run the pending files in a restored copy first. `server` None: the copy is made beside the database, on its own server.
+
+    `max_lock_ms` and `fail_on_rewrite`: what is refused although it ran (None, False: nothing). `jobs`: connections of pg_restore.
+    `proved_plan`: the hash of a plan that passed before and is taken at its word, and `proved_ms` how long its files took.
+    """
+
+    server: "ConnInfo | None" = None
+    max_lock_ms: int | None = None
+    fail_on_rewrite: bool = False
+    jobs: int = 1
+    proved_plan: str | None = None
+    proved_ms: Mapping[str, int] = field(default_factory=dict)
 
 
 class DriftPolicy(StrEnum):
@@ -79,9 +97,11 @@ class RunOptions:
     None: what dbmigration.toml says, else to refuse errors; `lint_ignore` names rules that are left out. `owner`: the resource that asks,
     None at the command line. `claimed_by`: the owner whose claim is no obstacle, as `postgres.claim.Owner` writes it. `baseline`: where
     nothing is recorded yet, record up to this version without running it, before anything else. `on_failure`: see `run.undoing`.
-    `prepare`: plan, compare and lint, then end with Prepared instead of executing. `closes_at`: no file is
-    begun from then on (WindowClosed). `approved`: hashes of the only plans that may be executed, any other ends with Prepared (see
-    `run.approval`); None: every plan may. `promoted`: the only plan that an earlier environment has proved, in the same way.
+    `rehearsal`: see `run.rehearse`; None: none.
+    `prepare`: plan, compare and lint, back up and rehearse if that is asked for, then end with Prepared instead of executing. `closes_at`:
+    no file is begun from then on, or that would not be done by then (WindowClosed); `window_ms`: how long a whole window is.
+    `approved`: hashes of the only plans that may be executed, any other ends with Prepared (see `run.approval`); None: every plan may.
+    `promoted`: the only plan that an earlier environment has proved, in the same way.
     """
 
     directory: Path
@@ -106,7 +126,14 @@ class RunOptions:
     claimed_by: str | None = None
     baseline: str | None = None
     on_failure: OnFailure = OnFailure.STOP
+    rehearsal: Rehearsal | None = None
     prepare: bool = False
     closes_at: datetime | None = None
+    window_ms: int | None = None
     approved: tuple[str, ...] | None = None
     promoted: str | None = None
+
+    def rehearsal_of(self, plan_hash: str) -> Rehearsal | None:
+        """How the plan of this hash is to be rehearsed; None: not at all, or not again."""
+        asked = self.rehearsal
+        return None if asked is None or asked.proved_plan == plan_hash else asked

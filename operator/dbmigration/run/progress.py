@@ -16,6 +16,7 @@ class Step(StrEnum):
     LINT = "lint"
     CHECK = "check"
     BACKUP = "backup"
+    REHEARSE = "rehearse"
     APPLY = "apply"
     SEED = "seed"
     ROLLBACK = "rollback"

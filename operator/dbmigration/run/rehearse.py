@@ -1,64 +1,299 @@
-"""Rehearse a run: a backup is restored beside the database, and the pending files run there first.
+"""Rehearse a run: its backup is restored beside the database, and the pending files run there first.
 
 It is also the restore test of that backup: the copy is compared with it, row by row, before the first file runs.
 """
 
-from contextlib import ExitStack
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote, urlsplit
 
 from dbmigration.api.reasons import Reason
-from dbmigration.errors import DbmigrationError, Permanent
+from dbmigration.api.rehearsal import REHEARSAL_SERVER
+from dbmigration.errors import DbmigrationError, Permanent, Place, Transient
+from dbmigration.migrations.model import MigrationSet, Plan
+from dbmigration.postgres.conninfo import ConnInfo
+from dbmigration.postgres.history import read_history
+from dbmigration.postgres.session import Session, connect
+from dbmigration.postgres.settings import Settings
+from dbmigration.postgres.trace import Rewrite, TableLock, Timed, Trace, strongest_first
 from dbmigration.run.engine import Engine
-from dbmigration.run.options import BackupTarget
+from dbmigration.run.options import BackupTarget, Rehearsal
 from dbmigration.run.progress import Step
-from dbmigration.run.result import RunResult, now
+from dbmigration.run.result import Done, RunResult, now
+from dbmigration.run.source import history_table
+from dbmigration.run.steps import Words
+
+if TYPE_CHECKING:
+    from dbmigration.backup.record import Backup
 
 PREFIX: Final = "dbmigration_rehearsing_"
 
+_REHEARSING: Final = Words(Step.REHEARSE, "rehearsing", "rehearsed", verifies=True)
+_OF_THE_FILES: Final = (Reason.SQL_FAILED, Reason.VERIFY_FAILED, Reason.SEED_FAILED)
 
-def rehearse(engine: Engine, dump: Path | None, *, max_lock_ms: int | None = None, jobs: int = 1) -> RunResult:
-    """What `engine.run` would do, done in a copy that is dropped at the end. The database itself is only read.
 
-    `dump` None: a backup is taken for it, and removed. The result is that of the run in the copy; `backup` is what it was made of. Its
-    error is REHEARSAL_UNSAFE for files that reach beyond their database, REHEARSAL_FAILED when a lock was held longer than
-    `max_lock_ms`, and else what stopped the backup, the restore or the run.
+@dataclass(frozen=True, slots=True)
+class Rehearsed:
+    """What the files did in the copy. `restore_s`: restoring and comparing. `failure` is what stopped it, None: it passed.
+
+    `files` are those that ran to their ends. `slowest`, `locks` and `rewrites` as in `postgres.trace`.
     """
-    looked = engine.look(lint=True)
-    if looked.error is not None or looked.plan is None or not looked.pending():
-        return looked
-    result = RunResult(run_id=engine.options.run_id, started_at=looked.started_at)
+
+    plan_hash: str
+    backup_uri: str
+    server_version: str
+    started_at: datetime
+    completed_at: datetime
+    restore_s: float
+    files: tuple[Done, ...] = ()
+    slowest: tuple[Timed, ...] = ()
+    locks: tuple[TableLock, ...] = ()
+    rewrites: tuple[Rewrite, ...] = ()
+    failure: DbmigrationError | None = None
+
+    @property
+    def passed(self) -> bool:
+        return self.failure is None
+
+
+def rehearse(engine: Engine, dump: Path | None, asked: Rehearsal) -> RunResult:
+    """Find out what `engine.run` would do, in a copy that is dropped at the end. The database itself is only read.
+
+    `dump` None: a backup is taken for it, and removed. The result is that of a look, with `rehearsal`. Its error is what refuses the plan,
+    and else what `rehearse_plan` raises.
+    """
+    result = engine.look(lint=True)
+    if result.error is not None or result.plan is None or not result.pending():
+        return result
     try:
-        result = _in_a_copy(engine, looked, dump, jobs)
-        if result.error is None and max_lock_ms is not None:
-            _refuse_long_locks(result, max_lock_ms)
+        with ExitStack() as stack:
+            with engine.connected(RunResult(run_id=engine.options.run_id, started_at=now())) as session:
+                look_at_place(engine, session, result.plan, asked)
+            if dump is None:
+                folder = Path(stack.enter_context(TemporaryDirectory(prefix="dbmigration-")))
+                dump = _fresh_backup(engine, folder)
+            rehearse_plan(engine, dump, engine.read_files(result), asked, result)
     except DbmigrationError as error:
         result.error = error
     result.finished_at = now()
     return result
 
 
-def _in_a_copy(engine: Engine, looked: RunResult, dump: Path | None, jobs: int) -> RunResult:
-    from dbmigration.backup.restore import restored_copy
-    from dbmigration.scratch.server_wide import refuse_server_wide
+def look_at_place(engine: Engine, session: Session, plan: Plan, asked: Rehearsal) -> None:
+    """Refuse, before a backup is taken for it, what the rehearsal would end with; and drop what a killed one left there.
 
-    assert looked.plan is not None  # noqa: S101 - the caller looked
-    refuse_server_wide((*looked.plan.pending, *looked.plan.pending_seeds), "the rehearsal is on a server")
+    Raises Permanent REHEARSAL_UNSAFE with file and line, SPEC_INVALID for a server of another major version, Transient PERMISSION_DENIED,
+    and what `connect` raises.
+    """
+    from dbmigration.postgres.temporary import drop_leftovers
+
+    _refuse_server_wide(plan)
+
+    def look(there: Session) -> None:
+        if there.server.major != session.server.major:
+            raise Permanent(
+                Reason.SPEC_INVALID,
+                f"the server for the rehearsal is PostgreSQL {there.server.version}, and the database's is {session.server.version}: they "
+                "have to be of one major version",
+            )
+        if not there.query("SELECT rolcreatedb OR rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user")[0][0]:
+            raise Transient(
+                Reason.PERMISSION_DENIED,
+                f"role {there.server.user} may not create a database for the rehearsal: ALTER ROLE … CREATEDB, or rehearse elsewhere",
+            )
+        drop_leftovers(there, PREFIX, lambda line: engine.say(Step.REHEARSE, line, finished=True))
+
+    if asked.server is None:
+        look(session)
+        return
+    try:
+        with connect(asked.server, application_name="dbmigration/rehearsal", settings=Settings()) as there:
+            look(there)
+    except DbmigrationError as error:
+        error.message = f"the server of {REHEARSAL_SERVER}: {error.message}"
+        raise
+
+
+def rehearse_backup(engine: Engine, session: Session, files: MigrationSet, asked: Rehearsal, result: RunResult) -> None:
+    """`rehearse_plan` with the backup that the run has just taken, which is `result.backup`. A stop then reaches `session` again."""
+    target, backup = engine.options.backup, result.backup
+    assert target is not None and backup is not None  # noqa: S101, PT018 - the caller has backed up
+    try:
+        with _as_file(engine, target, backup) as dump:
+            rehearse_plan(engine, dump, files, asked, result)
+    finally:
+        engine.stop.attach(session)
+
+
+def rehearse_plan(engine: Engine, dump: Path, files: MigrationSet, asked: Rehearsal, result: RunResult) -> None:
+    """Restore `dump` into a temporary database, run the pending files of `result.plan` there, and drop it. `result` gets what was found.
+
+    Raises Permanent REHEARSAL_FAILED with file and line where a file fails or exceeds a limit, RESTORE_FAILED, and the Transient errors
+    of the restore and of the files: those prove nothing, and leave `result.rehearsal` as it was.
+    """
+    from dbmigration.backup.restore import restored_copy
+
+    plan = result.plan
+    assert plan is not None  # noqa: S101 - the caller has planned
 
     def say(message: str) -> None:
-        engine.say(Step.BACKUP, message, finished=True)
+        engine.say(Step.REHEARSE, message, finished=True)
 
-    with ExitStack() as stack:
-        if dump is None:
-            folder = Path(stack.enter_context(TemporaryDirectory(prefix="dbmigration-")))
-            dump = _fresh_backup(engine, folder)
-        copy = stack.enter_context(restored_copy(engine.conninfo, dump, stop=engine.stop, say=say, jobs=jobs, prefix=PREFIX))
-        options = replace(engine.options, backup=None)
-        result = replace(engine, options=options, conninfo=copy.database.conninfo).run()
-        result.backup = copy.backup
-        return result
+    trace, ran = Trace(), RunResult(run_id=engine.options.run_id, started_at=now())
+    found = Rehearsed(plan.hash, "", "", ran.started_at, ran.started_at, 0.0)
+    engine.say(Step.REHEARSE, f"restoring {dump.name} into a copy")
+    try:
+        with restored_copy(asked.server or engine.conninfo, dump, stop=engine.stop, say=say, jobs=asked.jobs, prefix=PREFIX) as copy:
+            restored = replace(copy.backup, restored_at=now())
+            result.backup = restored if result.backup is None else replace(result.backup, restored_at=restored.restored_at)
+            found = replace(
+                found,
+                backup_uri=result.backup.uri,
+                server_version=copy.database.orders.server.version,
+                restore_s=copy.restore_s + copy.compare_s,
+            )
+            _run_files(engine, copy.database.conninfo, files, plan.hash, trace, ran)
+        failure = _over_a_limit(trace, ran, asked)
+    except Permanent as error:
+        failure = _as_failure_of_the_rehearsal(error)
+    done = (*ran.applied, *ran.seeded)
+    result.rehearsed_ms = {each.name: each.duration_ms for each in done}
+    result.rehearsal = replace(
+        found,
+        completed_at=now(),
+        files=done,
+        slowest=trace.slowest(),
+        locks=_locks(trace, ran),
+        rewrites=trace.rewrites(),
+        failure=failure,
+    )
+    if failure is not None:
+        raise failure
+    took = sum(result.rehearsed_ms.values())
+    say(f"rehearsed {len(done)} file{'' if len(done) == 1 else 's'} in {took} ms; the copy is gone")
+
+
+def _run_files(engine: Engine, copy: ConnInfo, files: MigrationSet, plan_hash: str, trace: Trace, ran: RunResult) -> None:
+    from dbmigration.postgres.apply import apply_file, apply_seed
+
+    inner = replace(engine, conninfo=copy, options=replace(engine.options, closes_at=None))
+    with inner.connected(ran) as session, inner.locked(session):
+        _analyze(session, lambda line: engine.say(Step.REHEARSE, line, finished=True))
+        table = history_table(inner.options, files)
+        here = inner.plan(files, read_history(session, table), ran)
+        if here.hash != plan_hash:
+            raise Permanent(Reason.REHEARSAL_FAILED, "the backup is not of the database as it is now: other files are pending in it")
+        session.trace = trace
+        inner.work_on(session, table, here.pending, apply_file, _REHEARSING, ran, ran.applied)
+        if here.pending_seeds:
+            inner.work_on(session, table, here.pending_seeds, apply_seed, _REHEARSING, ran, ran.seeded)
+
+
+def _analyze(session: Session, say: Callable[[str], None]) -> None:
+    """A restore brings no statistics, and without them the planner would choose other ways than in the database."""
+    say("reading statistics of the copy (ANALYZE)")
+    session.query("SET statement_timeout = 0")
+    try:
+        session.query("ANALYZE")
+    except DbmigrationError as error:
+        if session.connection.closed:
+            raise
+        say(f"WARNING: without all statistics, so times may differ: {error.message}")
+    session.query("RESET statement_timeout")
+    session.take_warnings()
+
+
+def _locks(trace: Trace, ran: RunResult) -> tuple[TableLock, ...]:
+    """Those of statements that are their own transaction are known only from a second connection, from a second on."""
+    known = {(lock.file, lock.table, lock.mode) for lock in trace.locks()}
+    seen = [
+        TableLock(held.table, held.mode, held.ms, done.name, None)
+        for done in (*ran.applied, *ran.seeded)
+        if not done.transactional
+        for held in done.held
+        if (done.name, held.table, held.mode) not in known
+    ]
+    return strongest_first((*trace.locks(), *seen))
+
+
+def _over_a_limit(trace: Trace, ran: RunResult, asked: Rehearsal) -> Permanent | None:
+    if asked.fail_on_rewrite and (rewrites := trace.rewrites()):
+        worst = max(rewrites, key=lambda rewrite: rewrite.bytes)
+        return Permanent(
+            Reason.REHEARSAL_FAILED,
+            f"PostgreSQL writes all of {worst.table} anew ({worst.bytes / 1e6:.1f} MB), which is not allowed: nobody can use the table "
+            "meanwhile. Change the file so that it need not, or allow it; the database itself was not touched",
+            place=Place(worst.file, worst.line),
+        )
+    if asked.max_lock_ms is None:
+        return None
+    longest = max((lock for lock in _locks(trace, ran) if lock.keeps_others_out), key=lambda lock: lock.ms, default=None)
+    if longest is None or longest.ms <= asked.max_lock_ms:
+        return None
+    return Permanent(
+        Reason.REHEARSAL_FAILED,
+        f"the file held {longest}, longer than the {asked.max_lock_ms / 1000:g} s that are allowed: split it, or change it; the database "
+        "itself was not touched",
+        place=Place(longest.file, longest.line),
+    )
+
+
+def _as_failure_of_the_rehearsal(error: Permanent) -> Permanent:
+    if error.reason not in _OF_THE_FILES:
+        return error
+    return Permanent(
+        Reason.REHEARSAL_FAILED,
+        f"in a restored copy: {error.message}; the database itself was not touched",
+        place=error.place,
+        values=error.values,
+    )
+
+
+def _refuse_server_wide(plan: Plan) -> None:
+    """Only what is run in a rehearsal."""
+    from dbmigration.scratch.server_wide import server_wide
+
+    for file in (*plan.pending, *plan.pending_seeds):
+        for script in (file, file.verify):
+            for line, what in server_wide(script) if script is not None else ():
+                raise Permanent(
+                    Reason.REHEARSAL_UNSAFE,
+                    f"{what} touches the whole server, and the rehearsal would be on one that others use: leave it out of the migration, "
+                    "or rehearse nothing this time",
+                    place=Place(script.name if script is not None else None, line),
+                )
+
+
+@contextmanager
+def _as_file(engine: Engine, target: BackupTarget, backup: "Backup") -> Iterator[Path]:
+    """The dump where pg_restore can read it: on its volume, or fetched from its bucket."""
+    if target.bucket is None:
+        yield _on_volume(target, backup)
+        return
+    from dbmigration.backup.to_s3 import fetch
+
+    with TemporaryDirectory(prefix="dbmigration-") as folder:
+        engine.say(Step.REHEARSE, f"fetching {backup.uri}")
+        try:
+            path = fetch(backup.uri, target.bucket, Path(folder), engine.stop)
+        except OSError as error:
+            raise Permanent(
+                Reason.RESTORE_FAILED,
+                f"the dump ({backup.bytes / 1e6:.0f} MB) cannot be kept in {folder} for the rehearsal: {error.strerror}: give the pod more "
+                "ephemeral storage, or back up to a volume",
+            ) from None
+        yield path
+
+
+def _on_volume(target: BackupTarget, backup: "Backup") -> Path:
+    if target.uri_base is None:
+        return Path(unquote(urlsplit(backup.uri).path))
+    return target.directory / backup.uri.removeprefix(f"{target.uri_base.rstrip('/')}/")
 
 
 def _fresh_backup(engine: Engine, folder: Path) -> Path:
@@ -66,13 +301,3 @@ def _fresh_backup(engine: Engine, folder: Path) -> Path:
     if taken.error is not None:
         raise taken.error
     return next(folder.glob("*.dump"))
-
-
-def _refuse_long_locks(result: RunResult, max_lock_ms: int) -> None:
-    for done in result.applied:
-        for held in done.held:
-            if held.ms > max_lock_ms:
-                raise Permanent(
-                    Reason.REHEARSAL_FAILED,
-                    f"{done.name} held {held}, longer than the {max_lock_ms / 1000:g} s of --max-lock: split it, or change it",
-                )

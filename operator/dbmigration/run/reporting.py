@@ -18,6 +18,13 @@ LOSS_LINES = 20
 LINT_LINES = 20
 """How many findings of lint a report names, worst first."""
 
+REHEARSED_FILES = 20
+REHEARSED_STATEMENTS = 5
+REHEARSED_LOCKS = 10
+REHEARSED_REWRITES = 5
+"""How much of a rehearsal a report names."""
+_STATEMENT_SHOWN = 120
+
 WARNING_LINES = 10
 HELD_LOCKS = 5
 """How many warnings and locks a report names."""
@@ -77,6 +84,7 @@ def build_report(result: RunResult, *, environment: str | None) -> api.Report:
         lint_count=len(result.findings),
         warnings=tuple(_clip(warning, DRIFT_LINE_LIMIT) for warning in result.warnings[:WARNING_LINES]),
         held=_held(result),
+        rehearsal=_rehearsal(result),
         migrations=tuple(_migration(line, error) for line in migrations),
         seeds=tuple(_migration(line, error) for line in result.seeds()),
     )
@@ -121,13 +129,26 @@ def _success(result: RunResult) -> str:
         done.insert(0, f"recorded {len(result.baselined)} as applied without running them (baseline)")
     if result.prepared:
         count = len(result.rollback.files) if result.rollback else len(result.pending())
-        return f"{count} {'to roll back' if result.rollback else 'pending'}, planned, nothing executed; {at}"
+        return f"{count} {'to roll back' if result.rollback else 'pending'}, planned{_rehearsed(result)}, nothing executed; {at}"
     if done:
         longest = next((f"; {held.file} held {held.mode} on {held.table} for up to {held.ms / 1000:.1f} s" for held in _held(result)), "")
         return f"{', '.join(done)}; {at}{longest}"
     if result.rollback is not None:
         return f"rolled back as asked: {at}"
     return f"nothing to do: {at}"
+
+
+def _rehearsed(result: RunResult) -> str:
+    """What whoever decides wants to know before anything else."""
+    from dbmigration.decide.fit import lasting
+
+    if not result.rehearsed_ms:
+        return ""
+    words = f", rehearsed in {lasting(sum(result.rehearsed_ms.values()))}"
+    found = result.rehearsal
+    if found is not None:
+        words += next((f" (longest lock: {lock})" for lock in sorted(found.locks, key=lambda lock: -lock.ms) if lock.keeps_others_out), "")
+    return words
 
 
 def _failure(error: DbmigrationError) -> api.Failure:
@@ -166,6 +187,37 @@ def _held(result: RunResult) -> tuple[api.HeldLock, ...]:
     files = (*result.applied, *result.seeded, *result.rolled_back)
     found = [api.HeldLock(file=done.name, mode=held.mode, table=held.table, ms=held.ms) for done in files for held in done.held]
     return tuple(sorted(found, key=lambda held: -held.ms)[:HELD_LOCKS])
+
+
+def _rehearsal(result: RunResult) -> api.RehearsalReport | None:
+    found = result.rehearsal
+    if found is None:
+        return None
+    rewrites = sorted(found.rewrites, key=lambda rewrite: -rewrite.bytes)[:REHEARSED_REWRITES]
+    return api.RehearsalReport(
+        passed=found.passed,
+        plan_hash=found.plan_hash,
+        backup_uri=found.backup_uri or None,
+        server=found.server_version or None,
+        started_at=found.started_at,
+        completed_at=found.completed_at,
+        restore_ms=int(found.restore_s * 1000),
+        duration_ms=sum(done.duration_ms for done in found.files),
+        files=tuple(
+            api.RehearsedFile(name=done.name, statements=done.statements, duration_ms=done.duration_ms)
+            for done in found.files[:REHEARSED_FILES]
+        ),
+        slowest=tuple(
+            api.RehearsedStatement(file=each.file, line=each.line, statement=_clip(each.statement, _STATEMENT_SHOWN), duration_ms=each.ms)
+            for each in found.slowest[:REHEARSED_STATEMENTS]
+        ),
+        locks=tuple(
+            api.RehearsedLock(table=lock.table, mode=lock.mode, held_ms=lock.ms, file=lock.file, line=lock.line)
+            for lock in found.locks[:REHEARSED_LOCKS]
+        ),
+        rewrites=tuple(api.RehearsedRewrite(table=each.table, bytes=each.bytes, file=each.file, line=each.line) for each in rewrites),
+        message=_clip(found.failure.message, DRIFT_LINE_LIMIT) if found.failure is not None else None,
+    )
 
 
 def _verify_reason(result: RunResult) -> Reason:

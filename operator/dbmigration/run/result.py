@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dbmigration.lint.finding import Finding
     from dbmigration.postgres.watch import Held
     from dbmigration.run.adopt import Adoption
+    from dbmigration.run.rehearse import Rehearsed
     from dbmigration.run.rollback import RollbackPlan
 
 
@@ -50,7 +51,8 @@ class RunResult:
     `prepared`: there is something to do, and it was only planned. `approved_hash`: the approved plan that it is, or is the rest of.
     `rollback`: what a rollback was to undo, None for any other work. `adoption`: what was chosen to be recorded without being run, and
     `adopted` the names of the files that were; `baselined` those that a run recorded before it planned. `owner`: the resource that has
-    claimed the database, as `postgres.claim.Owner` writes it.
+    claimed the database, as `postgres.claim.Owner` writes it. `rehearsal`: what the pending files did in a restored copy in this run;
+    `rehearsed_ms`: how long each took there, or in an earlier rehearsal of the same plan.
     """
 
     run_id: str
@@ -76,6 +78,8 @@ class RunResult:
     backup_reason: Reason | None = None
     declared: "DeclaredBackup | None" = None
     warnings: tuple[str, ...] = ()
+    rehearsal: "Rehearsed | None" = None
+    rehearsed_ms: dict[str, int] = field(default_factory=dict)
     drift: "tuple[Drift, ...]" = ()
     drift_note: str | None = None
     schema_compared: bool = False

@@ -124,7 +124,8 @@ class Steps:
 
     def back_up_first(self, session: Session, result: RunResult) -> None:
         """Take the dump that was asked for, and say so where none was. Raises as `backup.dump.take_backup` does."""
-        self.check_window()
+        if not result.prepared:
+            self.check_window()
         target = self.options.backup
         if target is None and self.options.external is not None:
             from dbmigration.run.before import declare
@@ -160,13 +161,43 @@ class Steps:
         self.say(Step.BACKUP, f"backed up and read to the end: {result.backup.uri}", done=result.backup.bytes, finished=True)
         remove_outdated(target, result, self.say_check)
 
-    def check_window(self, done: int = 0, total: int | None = None) -> None:
-        """Raises Transient WINDOW_CLOSED from the end of the window on."""
+    def check_window(self, done: int = 0, total: int | None = None, file: str | None = None, rehearsed_ms: int = 0) -> None:
+        """Raises Transient WINDOW_CLOSED from the end of the window on, and for a `file` whose time in the rehearsal goes beyond it."""
         closes = self.options.closes_at
-        if closes is not None and now() >= closes:
-            far = f"{done} of {total} files are done and stay so" if total else "nothing was executed"
+        if closes is None:
+            return
+        left_ms = (closes - now()).total_seconds() * 1000
+        far = f"{done} of {total} files are done and stay so" if total else "nothing was executed"
+        if left_ms <= 0:
             raise Transient(
                 Reason.WINDOW_CLOSED, f"the window closed at {closes:%Y-%m-%dT%H:%M:%SZ}: {far}; the next run goes on from there"
+            )
+        if not rehearsed_ms:
+            return
+        from dbmigration.decide.fit import lasting, with_margin
+
+        if with_margin(rehearsed_ms) > left_ms:
+            raise Transient(
+                Reason.WINDOW_CLOSED,
+                f"{file} took {lasting(rehearsed_ms)} in the rehearsal, and the window closes in {lasting(left_ms)}: {far}, it was not "
+                "begun",
+            )
+
+    def check_fit(self, result: RunResult) -> None:
+        """Before the first file. Raises Transient WINDOW_CLOSED where the rehearsed files do not fit into what is left of the window."""
+        closes, whole_ms = self.options.closes_at, self.options.window_ms
+        if closes is None or whole_ms is None or not result.rehearsed_ms:
+            return
+        from dbmigration.decide.fit import Fit, fit, lasting
+
+        backup_ms = (result.backup.completed_at - result.backup.started_at).total_seconds() * 1000 if result.backup else 0
+        left_ms = (closes - now()).total_seconds() * 1000
+        files_ms = tuple(result.rehearsed_ms.values())
+        if fit(files_ms, left_ms=left_ms, whole_ms=whole_ms - backup_ms) is not Fit.NOW:
+            raise Transient(
+                Reason.WINDOW_CLOSED,
+                f"the files took {lasting(sum(files_ms))} in the rehearsal, and the window closes in {lasting(max(left_ms, 0))}: nothing "
+                "was executed",
             )
 
     def work_on(
@@ -184,7 +215,7 @@ class Steps:
         lock.check(session)  # a backup may have taken hours; each file looks again at its end
         for index, file in enumerate(files):
             self.stop.check()
-            self.check_window(index, total)
+            self.check_window(index, total, file.name, result.rehearsed_ms.get(file.name, 0))
             self.say(words.step, f"{words.doing} {file.name}", file=file.name, done=index, total=total)
 
             def on_progress(at: "FileProgress", index: int = index) -> None:
