@@ -102,6 +102,20 @@ def test_next_migration_takes_its_own_backup_of_what_the_first_made(studio: Stud
     assert table.splitlines() == ["COPY public.first (id) FROM stdin;", "42"]
 
 
+def test_a_backup_can_be_a_folder_that_several_connections_wrote(studio: Studio) -> None:
+    studio.put_volume()
+    seen = studio.start(FIRST, backup=REQUIRE_BACKUP | {"format": "Directory", "jobs": 2, "compression": "gzip:1"})
+    record = seen.status.backup
+    assert record is not None
+    assert (record.format, record.compression, record.verified) == ("Directory", "gzip:1", True)
+    path = record.uri.removeprefix(f"pvc://{CLAIM_NAME}/")
+    said = run_on_volume(studio.cluster, studio.namespace, CLAIM_NAME, f"cd /volume/{path} && sha256sum -c --quiet SHA256SUMS && ls -A ..")
+    assert sorted(said.split()) == sorted(name.rpartition("/")[2] for name in (path, path.replace(".dump", ".json")))
+    # How the next one is to be made starts no run.
+    studio.put_resource(backup=REQUIRE_BACKUP)
+    assert studio.wait_ready(version="001").status.run == seen.status.run
+
+
 def test_a_backup_that_somebody_else_takes_is_shown_as_declared_and_never_as_proved(studio: Studio) -> None:
     external = {"provider": "pgBackRest, stanza studio", "recoveryPoint": "5m", "restoreTestedOn": "2026-11-01"}
     seen = studio.start(FIRST, backup={"policy": "External", "external": external})

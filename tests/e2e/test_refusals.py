@@ -55,6 +55,16 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("a drift check that says nothing", {"driftCheck": {}}, "driftCheck needs schedule, policy or both"),
     ("a time zone for no schedule", {"driftCheck": {"policy": "Off", "timeZone": "UTC"}}, "driftCheck.timeZone is about"),
     ("a severity that is no choice", {"lint": {"failOn": "note"}}, 'supported values: "error", "warning", "never"'),
+    (
+        "a folder in a bucket",
+        {"backup": {"destination": {"s3": {"bucket": "backups"}}, "format": "Directory"}},
+        "backup.format Directory is a folder of files",
+    ),
+    (
+        "several connections for one file",
+        {"backup": {"destination": {"s3": {"bucket": "backups"}}, "jobs": 4}},
+        "backup.jobs is how many connections",
+    ),
     ("an external backup without a name", {"backup": {"policy": "External"}}, "backup.policy External needs what protects the database"),
     (
         "an external backup beside a dump",

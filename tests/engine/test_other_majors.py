@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from dbmigration.api.dumps import DumpFormat
 from dbmigration.api.reasons import Reason
 from dbmigration.backup.check import check_backup
 from dbmigration.backup.clients import choose_dump_client
 from dbmigration.backup.dump import take_backup
+from dbmigration.backup.restore import restore_backup
+from dbmigration.backup.shape import DumpShape
 from dbmigration.catalog.compare import compare
 from dbmigration.catalog.snapshot import take_snapshot
 from dbmigration.cli.exits import Exit
@@ -146,6 +149,29 @@ def test_a_backup_by_this_majors_client_is_whole_and_can_be_restored(database: D
     finally:
         database.psql(f"DROP DATABASE {database.name}_copy")
     assert copied == "2"
+
+
+@pytest.mark.usefixtures("clients")
+@pytest.mark.parametrize(
+    "shape", [DumpShape(DumpFormat.DIRECTORY, 2, "zstd:3"), DumpShape(DumpFormat.DIRECTORY, 1, "none"), DumpShape(compression="lz4")]
+)
+def test_a_backup_can_be_a_folder_and_compressed_by_choice(database: Database, major: int, shape: DumpShape, tmp_path: Path) -> None:
+    apply_all(database, write_files(tmp_path / "migrations", FILES))
+    with database.connect() as session:
+        server = session.server
+    if major == 18 and shape.compression != "none":  # that wheel is built with gzip alone
+        with pytest.raises(Transient) as caught:
+            take_backup(database.conninfo(), server, tmp_path / "backups", run_id="r", stop=StopRequest(), shape=shape)
+        assert caught.value.reason is Reason.BACKUP_FAILED
+        assert "this build does not support compression" in caught.value.message
+        return
+    backup = take_backup(database.conninfo(), server, tmp_path / "backups", run_id="r", stop=StopRequest(), shape=shape)
+    assert (backup.format, backup.compression) == (shape.format, shape.compression)
+    (dump,) = (tmp_path / "backups").glob("*.dump")
+    assert check_backup(dump) == backup
+    restored = restore_backup(database.conninfo("postgres"), dump, f"{database.name}_copy", stop=StopRequest(), say=lambda _: None, jobs=2)
+    database.psql(f"DROP DATABASE {database.name}_copy")
+    assert restored.rows > 0
 
 
 def test_a_backup_without_this_majors_client_is_refused(database: Database, major: int) -> None:

@@ -11,8 +11,9 @@ from dbmigration.api.report import BackupRecord
 from dbmigration.backup.clients import Client, choose_dump_client, choose_restore_client
 from dbmigration.backup.dump import disk_words, file_stem, folder_of
 from dbmigration.backup.record import Backup, record_path
+from dbmigration.backup.shape import compression_arguments
 from dbmigration.backup.stream import MESSAGE_LIMIT, first_words
-from dbmigration.errors import Transient
+from dbmigration.errors import Permanent, Transient
 
 
 def client(major: int, minor: int = 4) -> Client:
@@ -29,6 +30,36 @@ def test_older_and_newer_clients_are_refused_and_both_versions_named(found: list
         choose_dump_client("15.18", 15, found)
     assert caught.value.reason is Reason.CLIENT_VERSION_MISMATCH
     assert all(word in caught.value.message for word in ("15.18", *(each.version for each in found)))
+
+
+@pytest.mark.parametrize(
+    ("compression", "of_15", "of_16"),
+    [
+        (None, (), ()),
+        ("none", ("--compress=0",), ("--compress=none",)),
+        ("gzip", (), ("--compress=gzip",)),
+        ("gzip:9", ("--compress=9",), ("--compress=gzip:9",)),
+        ("lz4", None, ("--compress=lz4",)),
+        ("zstd:22", None, ("--compress=zstd:22",)),
+    ],
+)
+def test_a_compression_is_what_that_majors_pg_dump_calls_it_or_is_refused(
+    compression: str | None, of_15: tuple[str, ...] | None, of_16: tuple[str, ...]
+) -> None:
+    assert compression_arguments(compression, 16) == of_16
+    if of_15 is not None:
+        assert compression_arguments(compression, 15) == of_15
+        return
+    with pytest.raises(Permanent) as caught:
+        compression_arguments(compression, 15)
+    assert caught.value.reason is Reason.SPEC_INVALID
+    assert "ask for gzip or none" in caught.value.message
+
+
+@pytest.mark.parametrize("text", ["", "gzip:0", "zstd:23", "lz4:13", "none:1", "gzip --file=/etc/passwd", "gzip\n"])
+def test_what_is_no_compression_reaches_no_command_line(text: str) -> None:
+    with pytest.raises(ValueError, match="no compression"):
+        compression_arguments(text, 17)
 
 
 def test_no_client_at_all_is_a_mismatch_that_says_what_to_install() -> None:

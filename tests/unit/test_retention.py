@@ -63,6 +63,23 @@ def test_a_record_without_its_dump_goes(tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == sorted([kept, record_path(kept)])
 
 
+def test_a_dump_that_is_a_folder_counts_like_a_file_and_goes_as_a_whole(tmp_path: Path) -> None:
+    dumps = [stored(tmp_path, days) for days in (1, 2, 3)]
+    for dump in dumps:
+        dump.unlink()
+        dump.mkdir()
+        (dump / "toc.dat").write_bytes(b"x" * 40)
+        (dump / "1.dat").write_bytes(b"x" * 60)
+        (dump / "SHA256SUMS").write_text("of no weight")
+    assert let_go(tmp_path, keep_last=1) == dumps[1:]
+    (dumps[1] / "1.dat").unlink()
+    found = {each.dump: each for each in find_backups(tmp_path)}
+    assert found[dumps[1]].state == "damaged: 40 bytes"
+    assert let_go(tmp_path, keep_last=1) == dumps[2:]
+    remove([found[dumps[2]]])
+    assert sorted(tmp_path.iterdir()) == sorted([*dumps[:2], *(record_path(dump) for dump in dumps[:2])])
+
+
 def test_databases_and_folders_are_counted_apart(tmp_path: Path) -> None:
     for folder, database in (("a", "studio"), ("a", "shop"), ("b", "studio")):
         stored(tmp_path / folder, 5, database=database)

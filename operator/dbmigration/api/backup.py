@@ -6,6 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
+from dbmigration.api.dumps import COMPRESSION_PATTERN, DumpFormat
 from dbmigration.api.fields import Duration, ObjectName, SpecModel, rule, rules
 
 _KEEPS_SOMETHING = "backup.retention needs keepLast, keepDays or both; to keep every backup leave retention out"
@@ -99,6 +100,7 @@ class BackupPolicy(StrEnum):
     SKIP = "Skip"
 
 
+Compression = Annotated[str, Field(max_length=7, pattern=COMPRESSION_PATTERN)]
 Said = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
@@ -123,6 +125,10 @@ NEEDS_DESTINATION = (
 )
 _TAKES_NO_DESTINATION = "backup.policy Skip takes no destination: leave destination out, or write policy: Required"
 _NO_DUMP = "backup.policy External takes no dump, so neither destination nor retention: leave them out, or write policy: Required"
+_DIRECTORY_ON_VOLUME = (
+    "backup.format Directory is a folder of files and goes to backup.destination.persistentVolumeClaim: with s3 leave format out"
+)
+_JOBS_IN_DIRECTORY = "backup.jobs is how many connections write the files of format Directory: write format: Directory, or leave jobs out"
 _NEEDS_EXTERNAL = 'backup.policy External needs what protects the database: external: {provider: "pgBackRest, stanza studio"}'
 _TAKES_NO_EXTERNAL = "backup.external goes with policy External only: leave it out, or write policy: External"
 
@@ -135,6 +141,8 @@ class Backup(SpecModel):
             rule("self.policy != 'Required' || has(self.destination)", NEEDS_DESTINATION),
             rule("self.policy != 'Skip' || !has(self.destination)", _TAKES_NO_DESTINATION),
             rule("self.policy != 'External' || !(has(self.destination) || has(self.retention))", _NO_DUMP),
+            rule("self.format != 'Directory' || !has(self.destination) || !has(self.destination.s3)", _DIRECTORY_ON_VOLUME),
+            rule("self.jobs == 1 || self.format == 'Directory'", _JOBS_IN_DIRECTORY),
             rule("self.policy != 'External' || has(self.external)", _NEEDS_EXTERNAL),
             rule("self.policy == 'External' || !has(self.external)", _TAKES_NO_EXTERNAL),
         )
@@ -147,6 +155,13 @@ class Backup(SpecModel):
     """Where dumps go. Needed by policy Required."""
     retention: Retention | None = None
     """Which older backups stay. Without it, all do."""
+    format: DumpFormat = DumpFormat.CUSTOM
+    """Custom: one file. Directory: a folder with a file for each table, which several connections can dump at once; on a volume only."""
+    jobs: int = Field(default=1, ge=1, le=64)
+    """How many connections dump at once, in format Directory. Restoring takes `dbmigration restore --jobs`, with either format."""
+    compression: Compression | None = None
+    """none, gzip, lz4 or zstd, and a level if need be: zstd:3. lz4 and zstd need a server of PostgreSQL 16 or newer. Without it, what
+    pg_dump does by itself: gzip."""
     external: ExternalBackup | None = None
     """What protects the database. Needed by policy External."""
 
@@ -158,6 +173,10 @@ class Backup(SpecModel):
             raise ValueError(_TAKES_NO_DESTINATION)
         if self.policy is BackupPolicy.EXTERNAL and not (self.destination is None and self.retention is None):
             raise ValueError(_NO_DUMP)
+        if self.format is DumpFormat.DIRECTORY and self.destination is not None and self.destination.s3 is not None:
+            raise ValueError(_DIRECTORY_ON_VOLUME)
+        if self.jobs != 1 and self.format is not DumpFormat.DIRECTORY:
+            raise ValueError(_JOBS_IN_DIRECTORY)
         if self.policy is BackupPolicy.EXTERNAL and self.external is None:
             raise ValueError(_NEEDS_EXTERNAL)
         if self.policy is not BackupPolicy.EXTERNAL and self.external is not None:

@@ -67,7 +67,8 @@ class BackupRecord(Shown):
     bytes: int
     """Size of the dump."""
     sha256: str
-    """SHA-256 of the dump as it was read back from where it is stored, in hexadecimal digits."""
+    """SHA-256 of the dump as it was read back from where it is stored, in hexadecimal digits. Of a directory: of its SHA256SUMS, which has
+    that of each of its files."""
     server_version: str
     """Version of the server it was taken from."""
     dump_version: str
@@ -84,6 +85,10 @@ class BackupRecord(Shown):
     """It was read to its end, and what is stored has the SHA-256 of what was dumped."""
     restored_at: datetime | None = None
     """When it was restored, for a rehearsal, and every row, object and owner in the copy was as in the backup."""
+    format: str = "Custom"
+    """pg_dump's format: Custom, one file, or Directory, a folder."""
+    compression: str | None = None
+    """How it is compressed, where that was asked for: none, gzip, lz4 or zstd, and the level."""
 
 
 class DeclaredBackup(Shown):

@@ -5,6 +5,8 @@ from datetime import date, datetime
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from dbmigration.api.dumps import DumpFormat
+
 REQUEST_VARIABLE = "DBMIGRATION_REQUEST"
 
 # Where the Job mounts things. Both sides read these, so they stand here.
@@ -76,7 +78,7 @@ class ExternalRequest(Model):
 class BackupRequest(Model):
     """`required` False: no dump is taken. `prefix` is the folder below the volume's root, `uri_base` the volume's name
     in the record's URI, like "pvc://claim". `keep_last` and `keep_days`: which older backups of the folder stay; neither: all.
-    `external`: it says policy External."""
+    `format`, `jobs` and `compression` as in `backup.shape`. `external`: it says policy External."""
 
     required: bool
     prefix: str = ""
@@ -84,6 +86,9 @@ class BackupRequest(Model):
     keep_last: int | None = None
     keep_days: int | None = None
     s3: S3Request | None = None
+    format: DumpFormat = DumpFormat.CUSTOM
+    jobs: int = 1
+    compression: str | None = None
     external: ExternalRequest | None = None
 
 

@@ -1,4 +1,4 @@
-"""Is this backup still what was written? Asked of a file on a volume, with no database at hand."""
+"""Is this backup still what was written? Asked of a file or folder on a volume, with no database at hand."""
 
 import os
 import subprocess
@@ -7,9 +7,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from dbmigration.api.dumps import DumpFormat
 from dbmigration.api.reasons import Reason
 from dbmigration.backup.clients import Client, choose_restore_client
-from dbmigration.backup.dump import hash_file, offline_environment
+from dbmigration.backup.dump import offline_environment
+from dbmigration.backup.manifest import MANIFEST, folder_bytes, hash_file, hash_folder, read_manifest
 from dbmigration.backup.record import Backup, read_record, record_path
 from dbmigration.backup.stream import StopRequest, first_words
 from dbmigration.errors import Permanent, Place
@@ -24,7 +26,7 @@ def check_backup(dump: Path, *, clients: Sequence[Client] | None = None) -> Back
     record = check_bytes(dump)
     client = choose_restore_client(record.dump_version, clients)
     read = subprocess.run(
-        [client.pg_restore, "--format=custom", "--file=/dev/null", dump],
+        [client.pg_restore, "--file=/dev/null", dump],
         env=offline_environment(),
         capture_output=True,
         check=False,
@@ -37,6 +39,9 @@ def check_backup(dump: Path, *, clients: Sequence[Client] | None = None) -> Back
 def check_bytes(dump: Path, stop: StopRequest | None = None) -> Backup:
     """Size and SHA-256 against the record beside the dump. Raises as `check_backup`, and Transient INTERRUPTED."""
     record = _read_record(dump)
+    if record.format == DumpFormat.DIRECTORY:
+        _check_folder(dump, record, stop)
+        return record
     try:
         descriptor = os.open(dump, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as exc:
@@ -50,6 +55,24 @@ def check_bytes(dump: Path, stop: StopRequest | None = None) -> Backup:
     if sha256 != record.sha256:
         raise _damaged(dump, f"has SHA-256 {sha256}, its record says {record.sha256}: its bytes changed after the backup")
     return record
+
+
+def _check_folder(dump: Path, record: Backup, stop: StopRequest | None) -> None:
+    try:
+        sha256, wanted = read_manifest(dump)
+        size = folder_bytes(dump)
+        if sha256 != record.sha256:
+            raise _damaged(dump, f"has a {MANIFEST} with SHA-256 {sha256}, its record says {record.sha256}: it changed after the backup")
+        if size != record.bytes:
+            raise _damaged(dump, f"has {size} bytes, its record says {record.bytes}: a file was cut, is gone or was added")
+        found = {name: file.sha256 for name, file in hash_folder(dump, stop).items()}
+    except OSError as exc:
+        raise _damaged(dump, f"cannot be read: {exc.strerror}") from exc
+    except ValueError as exc:
+        raise _damaged(dump, f"is damaged: {exc}") from exc
+    for name in sorted(wanted.keys() | found.keys()):
+        if wanted.get(name) != found.get(name):
+            raise _damaged(dump, f"has other bytes in its file {name} than {MANIFEST} says: they changed after the backup")
 
 
 def _read_record(dump: Path) -> Backup:

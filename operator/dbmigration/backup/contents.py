@@ -58,9 +58,7 @@ class Contents:
 def contents_of_dump(dump: Path, client: Client, stop: StopRequest) -> Contents:
     """Reads the whole file. Raises Permanent RESTORE_FAILED where pg_restore cannot, Transient INTERRUPTED."""
     found, offline = Contents(), offline_environment()
-    _read(
-        Command("pg_restore", (str(client.pg_restore), "--format=custom", "--data-only", "--file=-", str(dump)), offline), found, stop, ()
-    )
+    _read(Command("pg_restore", (str(client.pg_restore), "--data-only", "--file=-", str(dump)), offline), found, stop, ())
     with running(Command("pg_restore", (str(client.pg_restore), "--list", str(dump)), offline), stdout=subprocess.PIPE) as listing:
         found.objects = _objects(listing.lines)
         listing.wait(stop)

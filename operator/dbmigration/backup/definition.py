@@ -23,7 +23,7 @@ def read_definition(dump: Path, client: Client) -> Definition:
 
     Settings of one role in this database are not among them. Raises Permanent RESTORE_FAILED.
     """
-    argv = (str(client.pg_restore), "--format=custom", "--create", "--schema-only", "--file=-", str(dump))
+    argv = (str(client.pg_restore), "--create", "--schema-only", "--file=-", str(dump))
     head, connects = [], 0
     with running(Command("pg_restore", argv, offline_environment()), stdout=subprocess.PIPE) as child:
         for line in child.lines:

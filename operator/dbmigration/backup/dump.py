@@ -14,11 +14,15 @@ from typing import Final
 import psycopg
 from psycopg.conninfo import make_conninfo
 
+from dbmigration.api.dumps import DumpFormat
 from dbmigration.api.reasons import Reason
 from dbmigration.backup.clients import Client, choose_dump_client
-from dbmigration.backup.partial import Partial, clean_stale, make_folder, open_partial, publish, write_all
+from dbmigration.backup.directory import dump_into_folder
+from dbmigration.backup.manifest import Hashed, hash_file
+from dbmigration.backup.partial import Partial, clean_stale, make_folder, open_partial, open_partial_folder, publish, write_all
 from dbmigration.backup.record import Backup, record_path
-from dbmigration.backup.stream import CHUNK_BYTES, Command, StopRequest, raise_if_stopped, stream_dump
+from dbmigration.backup.shape import ONE_FILE, DumpShape, compression_arguments
+from dbmigration.backup.stream import Command, StopRequest, raise_if_stopped, stream_dump
 from dbmigration.errors import Transient
 from dbmigration.postgres.conninfo import ConnInfo
 from dbmigration.postgres.session import Server
@@ -43,12 +47,13 @@ def take_backup(
     uri_base: str | None = None,
     on_progress: Callable[[int], None] = lambda _: None,
     clients: Sequence[Client] | None = None,
+    shape: DumpShape = ONE_FILE,
 ) -> Backup:
     """Dump the database into `directory`/`name_prefix`/`<database>-<UTC time>-<run id>.dump`, with its record as .json beside it.
 
-    Both files have mode 0600 and appear only when the dump was written, synced, read to its end by pg_restore while it was written, and
-    hashed a second time from the disk. `directory` is made if only its last part is missing. Temporary files that dead attempts left in
-    the same folder go first. `uri_base` names `directory` in the record's URI, for who cannot see this machine's paths.
+    The dump is a file, or a folder of them (`shape`). All have mode 0600 and appear only when the dump was written, synced, read to its end
+    by pg_restore, and hashed a second time from the disk. `directory` is made if only its last part is missing. Temporary files that dead
+    attempts left in the same folder go first. `uri_base` names `directory` in the record's URI, for who cannot see this machine's paths.
     `on_progress` gets the bytes written so far, at most every 0.5 s.
 
     Raises Transient: CLIENT_VERSION_MISMATCH before anything is written, BACKUP_FAILED, INTERRUPTED within a fraction of a second of
@@ -61,14 +66,11 @@ def take_backup(
         folder = make_folder(directory, Path(prefix))
         clean_stale(folder)
         final = folder / f"{file_stem(server.database, started_at, run_id)}.dump"
-        with open_partial(final) as partial:
+        in_folder = shape.format is DumpFormat.DIRECTORY
+        with open_partial_folder(final) if in_folder else open_partial(final) as partial:
             environment = child_environment(conninfo.libpq_environment())
             snapshot_lsn = read_lsn(conninfo)
-            size, sha256 = dump_into(
-                lambda piece: write_all(partial.descriptor, piece), client, environment, on_progress=on_progress, stop=stop
-            )
-            os.fsync(partial.descriptor)
-            _check_stored(partial, size=size, sha256=sha256, stop=stop)
+            size, sha256 = (_into_folder if in_folder else _into_file)(partial, client, environment, shape, on_progress, stop)
             backup = Backup(
                 uri=f"{uri_base.rstrip('/')}/{final.relative_to(directory)}" if uri_base else final.absolute().as_uri(),
                 bytes=size,
@@ -80,6 +82,8 @@ def take_backup(
                 started_at=started_at,
                 completed_at=datetime.now(UTC),
                 verified=True,
+                format=shape.format,
+                compression=shape.compression,
             )
             raise_if_stopped(stop)
             publish(partial, record_path(final), backup.to_json().encode())
@@ -124,20 +128,6 @@ def offline_environment() -> dict[str, str]:
     return {name: value for name, value in child_environment({}).items() if not name.startswith("PG")}
 
 
-def hash_file(descriptor: int, stop: StopRequest | None = None) -> tuple[int, str]:
-    """Size in bytes and SHA-256 of a file as the disk holds it: its pages in memory are given up first where the system can."""
-    if hasattr(os, "posix_fadvise"):
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-    digest, size, buffer = hashlib.sha256(), 0, memoryview(bytearray(CHUNK_BYTES))
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    while count := os.readv(descriptor, [buffer]):
-        if stop is not None:
-            raise_if_stopped(stop)
-        digest.update(buffer[:count])
-        size += count
-    return size, digest.hexdigest()
-
-
 def dump_into(
     write: Callable[[memoryview], None],
     client: Client,
@@ -145,48 +135,79 @@ def dump_into(
     *,
     on_progress: Callable[[int], None],
     stop: StopRequest,
+    compression: str | None = None,
 ) -> tuple[int, str]:
     """pg_dump's output to `write`, and through pg_restore at once. Returns its size in bytes and its SHA-256.
 
     Raises as `stream.stream_dump`; a lock that was not given has its own words.
     """
     digest = hashlib.sha256()
+    argv = (str(client.pg_dump), "--format=custom", "--no-password", f"--lock-wait-timeout={LOCK_WAIT_TIMEOUT}")
 
     def sink(piece: memoryview) -> None:
         write(piece)
         digest.update(piece)
 
-    try:
+    with _lock_words():
         size = stream_dump(
-            Command(
-                "pg_dump",
-                (str(client.pg_dump), "--format=custom", "--no-password", f"--lock-wait-timeout={LOCK_WAIT_TIMEOUT}"),
-                environment,
-            ),
+            Command("pg_dump", (*argv, *compression_arguments(compression, client.major)), environment),
             Command("pg_restore", (str(client.pg_restore), "--format=custom", "--file=/dev/null"), offline_environment()),
             sink=sink,
             on_progress=on_progress,
             stop=stop,
             hide=(environment.get("PGPASSWORD", ""),),
         )
-    except Transient as exc:
-        # --lock-wait-timeout is a statement_timeout to the server, whose words would mislead.
-        if "LOCK TABLE" in exc.message and "statement timeout" in exc.message:
-            limit = f"A table stayed locked for more than {LOCK_WAIT_TIMEOUT}: somebody's DDL is running."
-            raise Transient(exc.reason, f"{limit} {exc.message}") from exc
-        raise
     on_progress(size)
     return size, digest.hexdigest()
 
 
-def _check_stored(partial: Partial, *, size: int, sha256: str, stop: StopRequest) -> None:
+def _into_file(
+    partial: Partial,
+    client: Client,
+    environment: Mapping[str, str],
+    shape: DumpShape,
+    on_progress: Callable[[int], None],
+    stop: StopRequest,
+) -> tuple[int, str]:
+    def write(piece: memoryview) -> None:
+        write_all(partial.descriptor, piece)
+
+    written = Hashed(*dump_into(write, client, environment, on_progress=on_progress, stop=stop, compression=shape.compression))
+    os.fsync(partial.descriptor)
     stored = hash_file(partial.descriptor, stop)
-    if stored != (size, sha256):
+    if stored != written:
         raise Transient(
             Reason.BACKUP_FAILED,
-            f"The disk does not hold what was written: {stored[0]} bytes with SHA-256 {stored[1][:12]}… instead of "
-            f"{size} with {sha256[:12]}…. The dump was removed; check the volume.",
+            f"The disk does not hold what was written: {stored.size} bytes with SHA-256 {stored.sha256[:12]}… instead of "
+            f"{written.size} with {written.sha256[:12]}…. The dump was removed; check the volume.",
         )
+    return written
+
+
+def _into_folder(
+    partial: Partial,
+    client: Client,
+    environment: Mapping[str, str],
+    shape: DumpShape,
+    on_progress: Callable[[int], None],
+    stop: StopRequest,
+) -> tuple[int, str]:
+    with _lock_words():
+        return dump_into_folder(
+            partial.path, client, environment, offline_environment(), shape, lock_wait=LOCK_WAIT_TIMEOUT, on_progress=on_progress, stop=stop
+        )
+
+
+@contextmanager
+def _lock_words() -> Iterator[None]:
+    """--lock-wait-timeout is a statement_timeout to the server, whose words would mislead."""
+    try:
+        yield
+    except Transient as exc:
+        if "LOCK TABLE" in exc.message and "statement timeout" in exc.message:
+            limit = f"A table stayed locked for more than {LOCK_WAIT_TIMEOUT}: somebody's DDL is running."
+            raise Transient(exc.reason, f"{limit} {exc.message}") from exc
+        raise
 
 
 @contextmanager

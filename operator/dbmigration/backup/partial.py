@@ -8,12 +8,18 @@ import contextlib
 import errno
 import fcntl
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 PARTIAL_SUFFIX = ".partial"
+FOLDER_SUFFIX = ".partial.d"
+"""A folder in the making; the temporary file of the same name holds its lock, for not every file system can lock a folder."""
+REMOVED_SUFFIX = ".removed"
+"""A folder that is being removed: whole backups only stand under a final name."""
+
 UNLOCKABLE_STALE_AFTER_S = 24 * 3600
 """On a file system without flock, age alone says that a temporary file is dead."""
 
@@ -24,7 +30,7 @@ _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 
 @dataclass(frozen=True, slots=True)
 class Partial:
-    """An open, locked temporary file. `final` is the name it gets by `publish`."""
+    """An open, locked temporary file, or a folder that is locked by one. `final` is the name that `path` gets by `publish`."""
 
     descriptor: int
     path: Path
@@ -44,8 +50,10 @@ def make_folder(root: Path, prefix: Path) -> Path:
 
 
 def clean_stale(folder: Path) -> int:
-    """Remove the temporary files of dead writers; returns how many. Files of living writers, on any node that sees the lock, stay."""
+    """Remove what dead writers left; returns how many they were. What living writers, on any node that sees the lock, have made stays."""
     removed = 0
+    for left in folder.glob(f".*{REMOVED_SUFFIX}"):
+        shutil.rmtree(left, ignore_errors=True)
     for path in folder.glob(f".*{PARTIAL_SUFFIX}"):
         # A file of another owner, or one that its writer removes at this moment, is not ours to clean.
         with contextlib.suppress(OSError):
@@ -65,8 +73,20 @@ def open_partial(final: Path) -> Iterator[Partial]:
         os.close(descriptor)
 
 
+@contextlib.contextmanager
+def open_partial_folder(final: Path) -> Iterator[Partial]:
+    """An empty temporary folder beside `final`, mode 0700; otherwise as `open_partial`."""
+    path = final.with_name(f".{final.name}{FOLDER_SUFFIX}")
+    with open_partial(final) as lock:
+        path.mkdir(mode=_FOLDER_MODE)
+        try:
+            yield Partial(lock.descriptor, path, final)
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+
+
 def publish(partial: Partial, record_path: Path, record: bytes) -> None:
-    """Give a synced dump its final name and put its record beside it, the record last: where a record stands, its dump is whole.
+    """Give a synced dump, file or folder, its final name and put its record beside it, last: where a record stands, its dump is whole.
 
     Raises OSError; then neither final name exists.
     """
@@ -79,8 +99,18 @@ def publish(partial: Partial, record_path: Path, record: bytes) -> None:
             _sync_folder(partial.final.parent)
         except OSError:
             record_path.unlink(missing_ok=True)
-            partial.final.unlink(missing_ok=True)
+            remove_dump(partial.final)
             raise
+
+
+def remove_dump(dump: Path) -> None:
+    """A file or a folder; one that is not there is no error. A folder loses its name first, so that no half of it is taken for a backup."""
+    if not dump.is_dir():
+        dump.unlink(missing_ok=True)
+        return
+    gone = dump.with_name(f".{dump.name}{REMOVED_SUFFIX}")
+    dump.rename(gone)
+    shutil.rmtree(gone)
 
 
 def write_all(descriptor: int, data: memoryview) -> None:
@@ -128,6 +158,7 @@ def _remove_if_dead(path: Path) -> bool:
         except OSError as exc:
             if exc.errno not in _NO_LOCKS or time.time() - os.fstat(descriptor).st_mtime < UNLOCKABLE_STALE_AFTER_S:
                 return False
+        shutil.rmtree(path.with_name(f"{path.name.removesuffix(PARTIAL_SUFFIX)}{FOLDER_SUFFIX}"), ignore_errors=True)
         path.unlink()
         return True
     finally:

@@ -9,7 +9,7 @@ from dbmigration.api.report import BackupRecord
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """A dump that was read to its end; the fields mean what `api.report.BackupRecord` says. `bytes` is the size of the file.
+    """A dump that was read to its end; the fields mean what `api.report.BackupRecord` says. `bytes` is the size of the dump.
 
     `snapshot_lsn`: a WAL position read just before pg_dump took its snapshot. What was committed up to it is in the dump; what was
     committed later may be missing.
@@ -26,6 +26,8 @@ class Backup:
     completed_at: datetime
     verified: bool
     restored_at: datetime | None = None
+    format: str = "Custom"
+    compression: str | None = None
 
     def to_json(self) -> str:
         """The record as it stands beside the dump: camelCase, as in the report and in status."""

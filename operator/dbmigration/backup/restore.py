@@ -150,7 +150,7 @@ def _clients(record: Backup, server: Server) -> tuple[Client, Client]:
 
 
 def _restore(made: Temporary, dump: Path, client: Client, stop: StopRequest, say: Callable[[str], None], jobs: int) -> None:
-    argv = [str(client.pg_restore), "--format=custom", "--exit-on-error", "--no-password", f"--jobs={jobs}", f"--dbname={made.name}"]
+    argv = [str(client.pg_restore), "--exit-on-error", "--no-password", f"--jobs={jobs}", f"--dbname={made.name}"]
     environment = child_environment(made.conninfo.libpq_environment())
     told_at = monotonic()
 

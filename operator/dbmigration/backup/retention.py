@@ -8,6 +8,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from dbmigration.backup.manifest import folder_bytes
+from dbmigration.backup.partial import remove_dump
 from dbmigration.backup.record import Backup, read_record
 
 DUMP_SUFFIX = ".dump"
@@ -52,7 +54,7 @@ def find_backups(folder: Path) -> list[Stored]:
         except (OSError, ValidationError):
             continue
         dump = path.with_suffix(DUMP_SUFFIX)
-        found.append(Stored(dump, record, dump.stat().st_size if dump.is_file() else None))
+        found.append(Stored(dump, record, _size(dump)))
     return in_order(found)
 
 
@@ -75,8 +77,14 @@ def outdated(found: Iterable[Stored], retention: Retention, now: datetime) -> li
 def remove(stored: Sequence[Stored]) -> None:
     """The dump first: a record that is left over says what is missing, and goes with the next removal. Raises OSError."""
     for each in stored:
-        each.dump.unlink(missing_ok=True)
+        remove_dump(each.dump)
         each.dump.with_suffix(".json").unlink(missing_ok=True)
+
+
+def _size(dump: Path) -> int | None:
+    if dump.is_dir():
+        return folder_bytes(dump)
+    return dump.stat().st_size if dump.is_file() else None
 
 
 def _kept(place: int, stored: Stored, retention: Retention, now: datetime) -> bool:

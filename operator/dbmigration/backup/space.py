@@ -19,16 +19,17 @@ _POOR_RATIO: Final = 2
 """What gzip makes of a database's files, indexes left out: seldom a tenth of their size or less, often half or less."""
 
 
-def check_space(directory: Path, prefix: str, *, database: str, database_bytes: int) -> str | None:
+def check_space(directory: Path, prefix: str, *, database: str, database_bytes: int, compression: str | None = None) -> str | None:
     """A warning when the backup may not fit. `database_bytes`: pg_database_size.
 
-    The newest backup of the same database in the same folder is the best estimate; without one the database's own size has to do. Raises
+    The newest backup of the same database in the same folder, compressed alike, is the best estimate; without one the database's own size
+    has to do. Raises
     Transient BACKUP_SPACE_LOW when the backup cannot fit by that measure, and BACKUP_FAILED where the volume cannot be looked at.
     """
     folder = directory / folder_of(prefix)
     try:
         free = _free(folder)
-        last = _newest(folder, database)
+        last = _newest(folder, database, compression)
     except OSError as error:
         raise Transient(Reason.BACKUP_FAILED, f"{directory} cannot be looked at: {error.strerror}") from None
     needed = min(int(last.bytes * _GROWTH), database_bytes) if last is not None else database_bytes // _BEST_RATIO
@@ -50,14 +51,14 @@ def _free(folder: Path) -> int:
     return found.f_bavail * found.f_frsize
 
 
-def _newest(folder: Path, database: str) -> Backup | None:
+def _newest(folder: Path, database: str, compression: str | None) -> Backup | None:
     """The record of the newest backup; one that cannot be read is passed over."""
     for path in sorted(folder.glob(f"{file_prefix(database)}*.json"), reverse=True):
         try:
             record = read_record(path)
         except (OSError, ValidationError):
             continue
-        if record.database == database:
+        if record.database == database and record.compression == compression:
             return record
     return None
 

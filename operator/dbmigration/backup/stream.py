@@ -111,6 +111,7 @@ def running(command: Command, *, stdin: int | IO[bytes] = subprocess.DEVNULL, st
             stdin=stdin,
             stdout=stdout,
             stderr=subprocess.PIPE,
+            umask=0o077,  # pg_dump makes the files of a directory itself
             # Its own group: Ctrl-C on a terminal reaches us alone, and we end the children in order.
             process_group=0,
         )

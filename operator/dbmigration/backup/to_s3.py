@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
 
+from dbmigration.api.dumps import DumpFormat
 from dbmigration.api.reasons import Reason
 from dbmigration.api.report import BackupRecord
 from dbmigration.backup.clients import Client, choose_dump_client
@@ -17,6 +18,7 @@ from dbmigration.backup.partial import write_all
 from dbmigration.backup.record import Backup, record_path
 from dbmigration.backup.retention import DUMP_SUFFIX, Retention, Stored, in_order, outdated
 from dbmigration.backup.s3 import SCHEME, Bucket, Objects
+from dbmigration.backup.shape import ONE_FILE, DumpShape
 from dbmigration.backup.stream import StopRequest, raise_if_stopped
 from dbmigration.errors import DbmigrationError, Transient, Usage
 from dbmigration.postgres.conninfo import ConnInfo
@@ -34,6 +36,7 @@ def take_backup_to_s3(
     database_bytes: int = 0,
     on_progress: Callable[[int], None] = lambda _: None,
     clients: Sequence[Client] | None = None,
+    shape: DumpShape = ONE_FILE,
 ) -> Backup:
     """Dump the database into `bucket` as `name_prefix`/`<database>-<UTC time>-<run id>.dump`, with its record as .json beside it.
 
@@ -41,6 +44,8 @@ def take_backup_to_s3(
     is no backup. On any failure the object is removed; a process that is killed leaves parts, which a lifecycle rule of the bucket
     removes. Raises Transient CLIENT_VERSION_MISMATCH before anything is sent, BACKUP_FAILED, INTERRUPTED. Memory is flat (about 80 MB).
     """
+    if shape.format is not DumpFormat.CUSTOM:
+        raise Usage(Reason.SPEC_INVALID, "a dump in directory format is many files: it goes to a folder, not to a bucket")
     client = choose_dump_client(server.version, server.major, clients)
     objects = Objects(bucket)
     started_at = datetime.now(UTC)
@@ -48,7 +53,7 @@ def take_backup_to_s3(
     environment = child_environment(conninfo.libpq_environment())
     snapshot_lsn = read_lsn(conninfo)
     with objects.upload(key, expected_bytes=database_bytes, stop=stop) as upload:
-        size, sha256 = dump_into(upload.write, client, environment, on_progress=on_progress, stop=stop)
+        size, sha256 = dump_into(upload.write, client, environment, on_progress=on_progress, stop=stop, compression=shape.compression)
     try:
         _check_stored(objects, key, (size, sha256), stop)
         backup = Backup(
@@ -62,6 +67,7 @@ def take_backup_to_s3(
             started_at=started_at,
             completed_at=datetime.now(UTC),
             verified=True,
+            compression=shape.compression,
         )
         raise_if_stopped(stop)
         objects.write(_record_key(key), backup.to_json().encode())

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from dbmigration.api.dumps import COMPRESSION_PATTERN, DumpFormat
 from dbmigration.cli import words
 from dbmigration.migrations.layout import Layout as FolderLayout
 from dbmigration.migrations.model import HistoryTable
@@ -65,6 +66,20 @@ BackupDir = Annotated[
 NoBackup = Annotated[
     bool,
     words.Option("--no-backup", help="Go on without a backup. In production this, --backup-dir or --external-backup is required."),
+]
+BackupFormat = Annotated[
+    DumpFormat,
+    words.Option("--backup-format", help="One file, or a folder with a file for each table, which several connections can dump at once."),
+]
+BackupJobs = Annotated[int, words.Option("--backup-jobs", metavar="N", help="Connections that dump at once, in a folder.")]
+BackupCompression = Annotated[
+    str | None,
+    words.Option(
+        "--backup-compression",
+        metavar="METHOD",
+        help="none, gzip, lz4 or zstd, and a level if need be (zstd:3); lz4 and zstd from PostgreSQL 16 on.",
+        show_default=False,
+    ),
 ]
 External = Annotated[
     str | None,
@@ -129,6 +144,9 @@ STATEMENT_TIMEOUT = "0"
 WAIT = "60s"
 ON_FAILURE = OnFailurePolicy.STOP
 DIRECTORY = Path("migrations")
+BACKUP_FORMAT = DumpFormat.CUSTOM
+
+_MOST_JOBS = 64
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|min|h)", re.ASCII)
 _UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000, "min": 60_000, "h": 3_600_000}
@@ -214,6 +232,23 @@ def read_backup(environment: str | None, directory: str | None, no_backup: bool,
     if "://" in directory:
         return BackupTarget(Path(), bucket=read_bucket(directory, "--backup-dir"))
     return BackupTarget(Path(directory))
+
+
+def read_shape(target: "BackupTarget | None", format: DumpFormat, jobs: int, compression: str | None) -> "BackupTarget | None":
+    """The same target, asked for a dump of this shape. Raises words.BadParameter."""
+    if compression is not None and not re.fullmatch(COMPRESSION_PATTERN.strip("^$"), compression):
+        raise words.BadParameter("write none, gzip, lz4 or zstd, and a level if need be, like zstd:3", param_hint="--backup-compression")
+    if not 1 <= jobs <= _MOST_JOBS or (jobs > 1 and format is not DumpFormat.DIRECTORY):
+        raise words.BadParameter(
+            f"give 1 to {_MOST_JOBS}, and more than 1 with --backup-format {DumpFormat.DIRECTORY}", param_hint="--backup-jobs"
+        )
+    if target is None:
+        return None
+    if target.bucket is not None and format is DumpFormat.DIRECTORY:
+        raise words.BadParameter("a folder of files goes to a folder, not to a bucket", param_hint="--backup-format")
+    from dbmigration.backup.shape import DumpShape
+
+    return replace(target, shape=DumpShape(format, jobs, compression))
 
 
 def read_external(text: str | None) -> "ExternalBackup | None":

@@ -41,6 +41,9 @@ def apply(
     backup_dir: o.BackupDir = None,
     no_backup: o.NoBackup = False,
     external_backup: o.External = None,
+    backup_format: o.BackupFormat = o.BACKUP_FORMAT,
+    backup_jobs: o.BackupJobs = 1,
+    backup_compression: o.BackupCompression = None,
     out_of_order: o.OutOfOrder = False,
     reapply: o.Reapply = False,
     lock_timeout: o.LockTimeout = o.LOCK_TIMEOUT,
@@ -88,7 +91,9 @@ def apply(
         target=target,
         out_of_order=out_of_order,
         reapply=reapply,
-        backup=o.read_backup(environment, backup_dir, no_backup, external_backup),
+        backup=o.read_shape(
+            o.read_backup(environment, backup_dir, no_backup, external_backup), backup_format, backup_jobs, backup_compression
+        ),
         external=o.read_external(external_backup),
         rehearsal=o.read_rehearsal(rehearse, max_lock, fail_on_rewrite, backup_dir),
         lock_wait_s=o.read_duration_ms(wait, "--wait") / 1000,
@@ -115,6 +120,9 @@ def rollback(
     backup_dir: o.BackupDir = None,
     no_backup: o.NoBackup = False,
     external_backup: o.External = None,
+    backup_format: o.BackupFormat = o.BACKUP_FORMAT,
+    backup_jobs: o.BackupJobs = 1,
+    backup_compression: o.BackupCompression = None,
     lock_timeout: o.LockTimeout = o.LOCK_TIMEOUT,
     statement_timeout: o.StatementTimeout = o.STATEMENT_TIMEOUT,
     wait: o.Wait = o.WAIT,
@@ -147,6 +155,9 @@ def rollback(
         else:
             sys.stdout.write(f"Nothing was rolled back: {where}.\n")
 
+    target = None if dry_run else o.read_backup(environment, backup_dir, no_backup, external_backup)
+    target = o.read_shape(target, backup_format, backup_jobs, backup_compression)
+
     def roll_back(engine: "Engine") -> "RunResult":
         return engine.look_at_rollback(choose) if dry_run else engine.rollback(choose, confirmed)
 
@@ -158,7 +169,7 @@ def rollback(
             lock_timeout_ms=o.read_duration_ms(lock_timeout, "--lock-timeout"),
             statement_timeout_ms=o.read_duration_ms(statement_timeout, "--statement-timeout"),
         ),
-        backup=None if dry_run else o.read_backup(environment, backup_dir, no_backup, external_backup),
+        backup=target,
         external=o.read_external(external_backup),
         lock_wait_s=o.read_duration_ms(wait, "--wait") / 1000,
         drift=drift,
@@ -171,6 +182,9 @@ def rollback(
 def backup(
     dsn: o.Dsn = None,
     backup_dir: o.BackupDir = None,
+    backup_format: o.BackupFormat = o.BACKUP_FORMAT,
+    backup_jobs: o.BackupJobs = 1,
+    backup_compression: o.BackupCompression = None,
     check: Check = None,
     as_json: o.Json = False,
     show_values: o.ShowValues = False,
@@ -187,7 +201,8 @@ def backup(
             sys.stdout.write(f"{result.backup.bytes} bytes, SHA-256 {result.backup.sha256}\n")
 
     asked = o.asked(dsn, o.DIRECTORY, None, None, as_json, show_values)
-    return work(asked, lambda engine: engine.back_up(), show, backup=o.read_backup(None, backup_dir, no_backup=False))
+    target = o.read_shape(o.read_backup(None, backup_dir, no_backup=False), backup_format, backup_jobs, backup_compression)
+    return work(asked, lambda engine: engine.back_up(), show, backup=target)
 
 
 class Confirmation:

@@ -95,6 +95,9 @@ def _backup(observed: Observed, spec: Spec) -> BackupRequest:
         keep_last=retention.keep_last if retention else None,
         keep_days=retention.keep_days if retention else None,
         s3=_s3(s3) if s3 else None,
+        format=spec.backup.format,
+        jobs=spec.backup.jobs,
+        compression=spec.backup.compression,
     )
 
 

@@ -29,7 +29,9 @@ def check_space(session: Session, target: BackupTarget, result: RunResult, say: 
     size: int = session.query("SELECT pg_catalog.pg_database_size(pg_catalog.current_database())")[0][0]
     if target.bucket is not None:
         return size
-    warning = check(target.directory, target.prefix, database=session.server.database, database_bytes=size)
+    warning = check(
+        target.directory, target.prefix, database=session.server.database, database_bytes=size, compression=target.shape.compression
+    )
     if warning is not None:
         _warn((f"WARNING: {warning}",), result, say)
     return size

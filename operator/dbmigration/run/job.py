@@ -17,6 +17,7 @@ from dbmigration.api import request as api
 from dbmigration.api.reasons import Reason
 from dbmigration.api.rehearsal import REHEARSAL_SERVER
 from dbmigration.api.report import REPORT_KEY, Outcome, Report
+from dbmigration.backup.shape import DumpShape
 from dbmigration.errors import DbmigrationError, Permanent, Transient
 from dbmigration.migrations.model import HistoryTable
 from dbmigration.postgres.claim import Owner
@@ -185,7 +186,8 @@ def _backup_target(request: api.BackupRequest) -> BackupTarget | None:
     if not request.required:
         return None
     bucket = _bucket(request.s3) if request.s3 is not None else None
-    return BackupTarget(Path(api.BACKUP_DIR), request.prefix, request.uri_base, request.keep_last, request.keep_days, bucket)
+    shape = DumpShape(request.format, request.jobs, request.compression)
+    return BackupTarget(Path(api.BACKUP_DIR), request.prefix, request.uri_base, request.keep_last, request.keep_days, bucket, shape)
 
 
 def _rehearsal(request: api.RehearsalRequest) -> Rehearsal:

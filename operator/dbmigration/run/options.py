@@ -7,6 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dbmigration.backup.shape import ONE_FILE, DumpShape
 from dbmigration.migrations.layout import Layout
 from dbmigration.migrations.model import HistoryTable
 from dbmigration.postgres.settings import Execution
@@ -23,8 +24,8 @@ class BackupTarget:
     """Where a dump goes: `directory` is the volume's root, `prefix` a folder below it (made when missing).
 
     `uri_base` is how the root is called outside of this machine, like "pvc://claim"; None: as a file. `keep_last` and `keep_days`: which of
-    the folder's backups stay once there is a newer one, if either is given (see `backup.retention`). `bucket`: it goes there instead, and
-    `directory` is not looked at.
+    the folder's backups stay once there is a newer one, if either is given (see `backup.retention`). `bucket`: it goes there instead, in
+    one file, and `directory` is not looked at.
     """
 
     directory: Path
@@ -33,6 +34,7 @@ class BackupTarget:
     keep_last: int | None = None
     keep_days: int | None = None
     bucket: "Bucket | None" = None
+    shape: DumpShape = ONE_FILE
 
 
 @dataclass(frozen=True, slots=True)

@@ -156,6 +156,7 @@ class Steps:
             run_id=self.options.run_id,
             on_progress=lambda done: self.say(Step.BACKUP, f"backing up: {done / 1e6:.1f} MB", done=done),
             stop=self.stop,
+            shape=target.shape,
         )
         result.backup_reason = Reason.BACKUP_VERIFIED
         self.say(Step.BACKUP, f"backed up and read to the end: {result.backup.uri}", done=result.backup.bytes, finished=True)
