@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 BESIDE := -n 2 --dist loadscope
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-down test test-all lint format bench soak crds lock cluster-up cluster-down image
+.PHONY: help setup demo demo-down test test-all lint format bench soak crds reference docs lock cluster-up cluster-down image
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,12 +37,13 @@ test: $(READY) lint ## all tests but the slow ones: unit, engine (real PostgreSQ
 test-all: $(READY) lint ## the slow ones too
 	@$(BIN)/python -m pytest $(BESIDE) tests/e2e tests/engine tests/unit
 
-lint: $(READY) ## ruff, mypy --strict, import-linter, generated files up to date
+lint: $(READY) docs ## ruff, mypy --strict, import-linter, generated files up to date, links of the documentation
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo >/dev/null || { $(BIN)/lint-imports --no-logo; exit 1; }
 	@$(BIN)/python -m dbmigration.kube.crd --check
+	@$(BIN)/python -m tests.docs.reference --check
 
 format: $(READY) ## let ruff lay out and mend the code
 	@$(BIN)/ruff check --fix .
@@ -56,6 +57,12 @@ soak: $(READY) ## 300 rounds of random migrations whose runner, connection or se
 
 crds: $(READY) ## generate crds/ from the models in operator/dbmigration/api
 	@$(BIN)/python -m dbmigration.kube.crd
+
+reference: $(READY) ## generate docs/reference from the CRDs and the command line
+	@$(BIN)/python -m tests.docs.reference
+
+docs: $(READY) ## the documentation as a site in site/; a link that leads nowhere fails it
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 lock: $(READY) ## resolve pyproject.toml into requirements/*.txt
 	@$(BIN)/uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" -o requirements/runtime.txt
