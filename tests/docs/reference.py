@@ -1,25 +1,30 @@
-"""`python -m tests.docs.reference [--check]`: docs/reference from the CRDs and the command line, with no field and no option missing."""
+"""`python -m tests.docs.reference [--check]`: docs/reference from the CRDs and the commands, with no field and no option missing."""
 
 import sys
 from collections.abc import Iterator, Mapping
+from enum import Enum
+from inspect import Parameter, cleandoc, signature
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import yaml
 
-from dbmigration.cli.main import COMMANDS, command_of
-from dbmigration.cli.words import parser_of
+from dbmigration.cli.main import DBMIGRATION
+from dbmigration.cli.plugin.main import PLUGIN
+from dbmigration.cli.program import Program
+from dbmigration.cli.words import Argument
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 FOLDER: Final = ROOT / "docs" / "reference"
-COLUMNS: Final = "100"
 Schema = Mapping[str, Any]
 
 
 def pages() -> dict[str, str]:
     """Every page of docs/reference by its file's name."""
     kinds = [yaml.safe_load(path.read_text()) for path in sorted((ROOT / "crds").glob("dbmigration.dev_*.yaml"))]
-    return {"command-line.md": command_line()} | {f"{crd['spec']['names']['kind'].lower()}.md": kind(crd) for crd in kinds}
+    return {"command-line.md": program(DBMIGRATION), "kubectl-dbmigration.md": program(PLUGIN)} | {
+        f"{crd['spec']['names']['kind'].lower()}.md": kind(crd) for crd in kinds
+    }
 
 
 def kind(crd: Schema) -> str:
@@ -47,14 +52,35 @@ def kind(crd: Schema) -> str:
     return "\n".join([*lines, ""])
 
 
-def command_line() -> str:
-    """Each command's own `--help`."""
-    lines = ["# Command line: every option", "", "Generated from the commands. [The command line](../cli.md) says how they are used.", ""]
-    for name in COMMANDS:
-        command = command_of(name)
-        if command is not None:
-            lines += [f"## dbmigration {name}", "", "```", parser_of(name, command).format_help().rstrip(), "```", ""]
+def program(found: Program) -> str:
+    """Each command's arguments and options, from its signature: argparse lays its help out differently with each Python."""
+    lines = [f"# {found.name}: every option", "", "Generated from the commands. [The command line](../cli.md) says how they are used.", ""]
+    for name in found.commands:
+        command = found.command_of(name)
+        assert command is not None
+        lines += [f"## {found.name} {name}", "", _text(cleandoc(command.__doc__ or "")), ""]
+        lines += ["| word | default | meaning |", "|---|---|---|", *(_word(each) for each in signature(command).parameters.values()), ""]
     return "\n".join(lines)
+
+
+def _word(parameter: Parameter) -> str:
+    kind, said, *_ = get_args(parameter.annotation)
+    if isinstance(said, Argument):
+        shown = f"`{said.metavar}`"
+    else:
+        value = f" {said.metavar or _choices(kind)}" if "bool" not in str(kind) else ""
+        shown = f"`{', '.join(said.names)}{value}`"
+    missing = parameter.default is Parameter.empty
+    silent = parameter.default in (None, False) or not getattr(said, "show_default", True)
+    default = "required" if missing else "" if silent else f"`{parameter.default}`"
+    return f"| {shown.replace('|', chr(92) + '|')} | {default} | {_text(said.help)} |"
+
+
+def _choices(kind: Any) -> str:
+    for each in (kind, *get_args(kind)):
+        if isinstance(each, type) and issubclass(each, Enum):
+            return "|".join(str(member.value) for member in each)
+    return "VALUE"
 
 
 def _fields(schema: Schema, path: str) -> Iterator[str]:
@@ -114,7 +140,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    import os
-
-    os.environ["COLUMNS"] = COLUMNS  # argparse wraps at the terminal's width
     sys.exit(main(sys.argv[1:]))

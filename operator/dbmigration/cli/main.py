@@ -41,7 +41,7 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 _HIDDEN: Final[Mapping[str, str]] = MappingProxyType({"operator": "main.operator"})
-_DBMIGRATION: Final = Program(PROGRAM, _HELP, COMMANDS, _HIDDEN)
+DBMIGRATION: Final = Program(PROGRAM, _HELP, COMMANDS, _HIDDEN)
 
 
 def run() -> int:
@@ -60,12 +60,12 @@ def operator() -> int:
 
 def command_of(name: str) -> Command | None:
     """The function behind a command's name, hidden ones too."""
-    return _DBMIGRATION.command_of(name)
+    return DBMIGRATION.command_of(name)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command; ends the process as `run_program` does."""
-    run_program(_DBMIGRATION, arguments)
+    run_program(DBMIGRATION, arguments)
 
 
 if __name__ == "__main__":
