@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from dbmigration.api.checklist import CheckState, Item
 from dbmigration.api.reasons import Reason
 from tests.cluster.interface import Cluster
 from tests.e2e.databases import Server
-from tests.e2e.studio import Studio
+from tests.e2e.studio import REQUIRE_BACKUP, Seen, Studio
+from tests.e2e.test_approval import approve
 
 FIRST = {"001_projects.sql": "CREATE TABLE projects (id bigint PRIMARY KEY);"}
 MORE = FIRST | {
@@ -72,6 +74,32 @@ def test_the_same_files_need_no_run_that_only_plans(studio: Studio, staging: Stu
     assert len(studio.jobs()) == 1
 
 
+def test_the_checklist_says_what_was_proved_and_what_is_only_declared(studio: Studio, staging: Studio) -> None:
+    staging.start(FIRST)
+    files = FIRST | {
+        "rollback-001.sql": "DROP TABLE projects;",
+        "verify-001.sql": "SELECT to_regclass('public.projects') IS NOT NULL;",
+    }
+    alerts = {"item": "MonitoringAlerts", "where": "PrometheusRule studio/migrations"}
+    gates = {"promotion": {"after": {"name": "studio", "namespace": staging.namespace}}, "approval": {"required": True}}
+    studio.put_volume()
+    studio.prepare(files)
+    studio.put_resource(environment="production", backup=REQUIRE_BACKUP, declared=[alerts], **gates)
+    waits = boxes(studio.wait_reason(Reason.APPROVAL_PENDING))
+    assert waits[Item.REVIEWED] is waits[Item.BACKUP_CREATED] is CheckState.WAITING
+    assert waits[Item.TESTED_IN_STAGING] is waits[Item.ROLLBACK_PREPARED] is waits[Item.DEPENDENCIES_VERIFIED] is CheckState.PROVED
+    approve(studio)
+    done = boxes(studio.wait_ready(version="001"))
+    assert done == dict.fromkeys(Item, CheckState.PROVED) | {
+        Item.TESTED_IN_DEVELOPMENT: CheckState.NOT_REQUIRED,
+        Item.MAINTENANCE_WINDOW: CheckState.NOT_REQUIRED,
+        Item.MONITORING_ALERTS: CheckState.DECLARED,
+    }
+    described = studio.kubectl("describe", "dbm", "studio")
+    assert "NoSyntaxErrors" in described
+    assert "PrometheusRule studio/migrations" in described
+
+
 def test_evidence_of_another_cluster_promotes_and_an_edited_one_does_not(studio: Studio, staging: Studio, tmp_path: Path) -> None:
     staging.start(NEXT)
     printed = evidence(staging, NEXT, tmp_path)
@@ -85,6 +113,10 @@ def test_evidence_of_another_cluster_promotes_and_an_edited_one_does_not(studio:
     assert studio.database.tables() == []
     studio.put(printed)
     studio.wait_ready(version="003")
+
+
+def boxes(seen: Seen) -> dict[Item, CheckState]:
+    return {check.item: check.state for check in seen.status.checklist}
 
 
 def evidence(studio: Studio, files: Mapping[str, str], folder: Path) -> dict[str, object]:

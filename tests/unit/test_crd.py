@@ -87,7 +87,7 @@ def test_names_and_columns() -> None:
 def test_only_what_works_is_in_it() -> None:
     assert set(schema("spec")["properties"]) == {
         *("database", "source", "environment", "target", "rollback", "history", "execution", "backup", "retry", "suspend", "job"),
-        *("lint", "driftCheck", "baseline", "window", "onFailure", "approval", "promotion", "rehearsal"),
+        *("lint", "driftCheck", "baseline", "window", "onFailure", "approval", "promotion", "rehearsal", "declared"),
     }
     assert set(schema("spec")["properties"]["source"]["properties"]) == {"configMaps", "image"}
 

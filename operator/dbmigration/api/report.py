@@ -10,6 +10,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from dbmigration.api.checked import Checked
 from dbmigration.api.reasons import Reason
 from dbmigration.api.states import State
 
@@ -270,6 +271,7 @@ class Report(Reported):
     plan_hash: str | None = None
     approved_hash: str | None = None
     complete: bool = False
+    checked: Checked | None = None
     environment: str | None = None
     version: str | None = None
     applied: int = 0

@@ -10,6 +10,7 @@ from typing import Annotated, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from dbmigration.api.backup import NEEDS_DESTINATION, Backup, BackupPolicy
+from dbmigration.api.checklist import Declaration
 from dbmigration.api.checks import DriftCheck, Lint
 from dbmigration.api.database import DatabaseSpec
 from dbmigration.api.fields import (
@@ -187,6 +188,10 @@ class Spec(SpecModel):
     """Whether a person has to agree to each plan before it is carried out. Default: no."""
     retry: Retry = Field(default_factory=Retry, json_schema_extra={"default": {}})
     """What happens after a failure that another attempt can mend."""
+    declared: tuple[Declaration, ...] = Field(
+        default=(), max_length=16, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["item"]}
+    )
+    """What people answer for in status.checklist, because nothing here can see it. It opens no gate, and a change of it starts no run."""
     suspend: bool = False
     """Start no new run. A run in progress finishes."""
     job: Job = Field(default_factory=Job, json_schema_extra={"default": {}})

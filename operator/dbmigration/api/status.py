@@ -8,6 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import ConfigDict, Field
 
+from dbmigration.api.checklist import Check, Item
 from dbmigration.api.conditions import Condition, clip
 from dbmigration.api.reasons import Reason
 from dbmigration.api.report import BackupRecord, DeclaredBackup, MigrationReport, RehearsalReport, Reported
@@ -59,6 +60,8 @@ class PlanStatus(StatusModel):
     """Hash of names and checksums of the pending files and the environment."""
     pending: int = 0
     """How many files wait."""
+    to: str | None = Field(default=None, max_length=32)
+    """Number of the newest of them. It stays when they are applied."""
     names: tuple[str, ...] = Field(default=(), max_length=PLAN_NAMES_KEPT)
     """The first of them. The whole list is in the run's log."""
     approved_hash: str | None = Field(default=None, max_length=128)
@@ -83,6 +86,8 @@ class PromotionStatus(StatusModel):
 
     by: str = Field(max_length=600)
     """The DatabaseMigration or the ConfigMap that showed it."""
+    environment: str | None = Field(default=None, max_length=64)
+    """Which environment that is."""
     digest: str = Field(max_length=128)
     """The files that this is about, as in source.digest."""
     seen_at: datetime
@@ -211,6 +216,10 @@ class Status(StatusModel):
     """Ready always; Reconciling or Stalled while True; BackedUp, Verified and SchemaInSync once something was found out."""
     next_steps: tuple[Annotated[str, Field(max_length=NEXT_STEP_LIMIT)], ...] = Field(default=(), max_length=NEXT_STEPS_KEPT)
     """What a person can do about it, with commands as they are typed. Empty while nothing has to be done."""
+    checklist: tuple[Check, ...] = Field(
+        default=(), max_length=len(Item), json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["item"]}
+    )
+    """The checklist before a migration, about the newest plan: docs/checklist.md. Proved is only what was seen."""
     version: str | None = Field(default=None, max_length=32)
     """Number of the newest applied file."""
     applied: int | None = None

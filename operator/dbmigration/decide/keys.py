@@ -29,8 +29,8 @@ def run_key(spec: Spec, source_digest: str, retry: str | None) -> str:
 
 
 def spec_hash(spec: Spec) -> str:
-    """Hash of the whole spec but `suspend`: after a permanent failure any change of it deserves another try. Gates stand apart in it."""
-    rest = _digest(spec.model_dump(mode="json", exclude={"suspend", *_GATES}, exclude_defaults=True))
+    """Hash of all that can change how a run ends: after a permanent failure any change deserves another try. Gates stand apart in it."""
+    rest = _digest(spec.model_dump(mode="json", exclude={"suspend", "declared", *_GATES}, exclude_defaults=True))
     gates = spec.model_dump(mode="json", include=_GATES, exclude_defaults=True)
     return f"{rest}-{_digest(gates)}" if gates else rest
 

@@ -66,7 +66,9 @@ def promoted(o: Observed, spec: Spec, now: datetime) -> PromotionStatus | None:
     digest = keys.files_digest(o, spec)
     if stage is None or digest is None or not isinstance(promotion(o, spec), Promoted):
         return None
-    return o.status.promotion if _seen_before(o, spec, stage) else PromotionStatus(by=stage.label, digest=digest, seen_at=now)
+    if _seen_before(o, spec, stage):
+        return o.status.promotion
+    return PromotionStatus(by=stage.label, environment=stage.environment, digest=digest, seen_at=now)
 
 
 def _whole(o: Observed, spec: Spec, stage: Stage) -> Promoted | None:

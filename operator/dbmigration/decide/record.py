@@ -182,6 +182,7 @@ def _database_state(status: Status, report: Report) -> dict[str, Any]:
             "plan": PlanStatus(
                 hash=report.plan_hash,
                 pending=report.pending,
+                to=report.checked.to if report.checked else status.plan.to if status.plan else None,
                 names=report.pending_names[:PLAN_NAMES_KEPT],
                 approved_hash=report.approved_hash,
             ),

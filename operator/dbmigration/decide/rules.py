@@ -18,6 +18,7 @@ from dbmigration.decide.advice import next_steps
 from dbmigration.decide.allowed import not_allowed
 from dbmigration.decide.announce import announcements
 from dbmigration.decide.approval import approval_verdict, awaits_approval, spent_by
+from dbmigration.decide.checklist import checklist
 from dbmigration.decide.decision import Decision
 from dbmigration.decide.gates import gated, gates_taken, is_closed, opening_of, window_verdict
 from dbmigration.decide.looks import abandoned, look_finished, with_look
@@ -55,8 +56,10 @@ def decide(observed: Observed, now: datetime) -> Decision:
     for rule in RULES:
         decision = rule(observed, now)
         if decision is not None:
-            steps = next_steps(observed, decision.status)
-            return replace(decision, status=decision.status.model_copy(update={"next_steps": steps}).fit())
+            job = observed.newest_job if decision.rule == run_finished.__name__ else None
+            boxes = checklist(observed, decision.status, job.report if job else None)
+            said = {"next_steps": next_steps(observed, decision.status), "checklist": boxes}
+            return replace(decision, status=decision.status.model_copy(update=said).fit())
     raise AssertionError("the last rule always decides")
 
 

@@ -56,6 +56,7 @@ def lint_pending(
     if policy is LintPolicy.OFF or not (plan.pending or plan.pending_seeds) or not _has_tables(session, table):
         return
     result.findings = _findings(session, files, plan, options.lint_ignore)
+    result.linted = True
     _tell(result.findings, say)
     run_now = {script.name: file for file in (*plan.pending, *plan.pending_seeds) for script in (file, file.verify) if script is not None}
     _refuse(

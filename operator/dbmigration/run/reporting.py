@@ -1,6 +1,7 @@
 """From what came of a run to the report that the operator stores and `--json` prints."""
 
 from dbmigration.api import report as api
+from dbmigration.api.checked import Checked
 from dbmigration.api.reasons import Reason
 from dbmigration.api.states import State
 from dbmigration.errors import DbmigrationError, Transient
@@ -24,6 +25,8 @@ REHEARSED_LOCKS = 10
 REHEARSED_REWRITES = 5
 """How much of a rehearsal a report names."""
 _STATEMENT_SHOWN = 120
+NO_ROLLBACK_NAMES = 3
+_SYNTAX_RULE = "syntax-error"
 
 WARNING_LINES = 10
 HELD_LOCKS = 5
@@ -56,6 +59,7 @@ def build_report(result: RunResult, *, environment: str | None) -> api.Report:
         plan_hash=_plan_hash(result),
         approved_hash=result.approved_hash,
         complete=is_complete(result),
+        checked=_checked(result),
         environment=environment,
         version=result.version(),
         applied=sum(line.state in (State.APPLIED, State.APPLIED_UNVERIFIED) for line in migrations),
@@ -169,6 +173,26 @@ def _plan_hash(result: RunResult) -> str | None:
     if result.rollback is not None and result.rollback.files:
         return result.rollback.hash
     return result.plan.hash if result.plan else None
+
+
+def _checked(result: RunResult) -> Checked | None:
+    """About the plan as it was before anything ran. None where there was nothing to apply, or the plan itself was refused."""
+    plan = result.plan
+    if plan is None or not result.accepted or result.rollback is not None or not (plan.pending or plan.pending_seeds):
+        return None
+    files = (*plan.pending, *plan.pending_seeds)
+    ours = {file.name for file in files}
+    syntax = next((finding for finding in result.findings if finding.rule == _SYNTAX_RULE and finding.file in ours), None)
+    missing = [file.name for file in plan.pending if file.rollback is None]
+    return Checked(
+        files=len(files),
+        to=plan.pending[-1].version if plan.pending else None,
+        dependencies=sum(len(file.header.dependencies) for file in files),
+        parsed=result.linted and syntax is None,
+        syntax=_clip(str(syntax), DRIFT_LINE_LIMIT) if syntax is not None else None,
+        no_rollback=tuple(_clip(name, 100) for name in missing[:NO_ROLLBACK_NAMES]),
+        no_rollback_count=len(missing),
+    )
 
 
 def is_complete(result: RunResult) -> bool:

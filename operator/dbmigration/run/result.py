@@ -44,7 +44,8 @@ class RunResult:
     `plan` is the plan before anything ran; `migrations()` is the state after it. `executed_sql`: a migration's own SQL was begun;
     `working_on` names the file whose SQL was begun and not finished, `verified_again` the one whose verify script was run on request.
     `backup_reason` says why there is a backup, or why there is none; `declared` what stands in for it. `drift`: where the schema was not
-    what migrations had made, before anything ran; `schema_compared` says whether it was looked at, `drift_note` why not. `findings`: what
+    what migrations had made, before anything ran; `schema_compared` says whether it was looked at, `drift_note` why not. `accepted`:
+    nothing forbids the plan. `linted`: lint was asked. `findings`: what
     lint has to say of the pending files, by file and line. `warnings`: what on the server could make the run wait or fail.
     `undone`: what the run itself took back after a failure (no longer in `applied`), `not_undone` the names of what it could not.
     `source_digest`: of the files that were read; `source_revision`: what they were taken from, where the run itself knows.
@@ -63,6 +64,7 @@ class RunResult:
     source_revision: str | None = None
     server: Server | None = None
     plan: Plan | None = None
+    accepted: bool = False
     applied: list[Done] = field(default_factory=list)
     rolled_back: list[Done] = field(default_factory=list)
     undone: list[Done] = field(default_factory=list)
@@ -84,6 +86,7 @@ class RunResult:
     drift_note: str | None = None
     schema_compared: bool = False
     findings: "tuple[Finding, ...]" = ()
+    linted: bool = False
     prepared: bool = False
     approved_hash: str | None = None
     rollback: "RollbackPlan | None" = None

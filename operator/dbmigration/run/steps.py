@@ -93,6 +93,7 @@ class Steps:
         forbidding = next((finding for finding in found.findings if finding.reason not in forgiving), None)
         if forbidding is not None:
             raise forbidding
+        result.accepted = True
         return found.plan
 
     def truth(self, session: Session, files: MigrationSet) -> Truth:
