@@ -16,6 +16,7 @@ from tests.cluster.images import OPERATOR_SOURCES, operator_image
 from tests.cluster.interface import Cluster
 
 BASE: Final = CHECKOUT / "manifests" / "base"
+OVERLAYS: Final = CHECKOUT / "manifests" / "overlays"
 CONTENT_ANNOTATION: Final = "dbmigration.dev/test-content"
 READY_SECONDS: Final = 120
 
@@ -37,12 +38,13 @@ class InstalledOperator:
         return f"system:serviceaccount:{self.namespace}:{self.service_account}"
 
 
-def install_operator(cluster: Cluster, *, namespace: str | None = None, image: str | None = None) -> InstalledOperator:
+def install_operator(cluster: Cluster, *, namespace: str | None = None, image: str | None = None, folder: Path = BASE) -> InstalledOperator:
     """Install the operator, or bring an installed one to what the checkout holds; returns when it is ready.
 
-    `namespace` None: the one that the manifests name. Raises ClusterError, with what the cluster says, when it is not ready in time.
+    `namespace` None: the one that the manifests name. `folder`: which of them. Raises ClusterError, with what the cluster says, when it is
+    not ready in time.
     """
-    objects = operator_objects(cluster, namespace=namespace, image=image or operator_image())
+    objects = operator_objects(cluster, namespace=namespace, image=image or operator_image(), folder=folder)
     installed = _installed(objects)
     cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=_as_list(objects), stderr=subprocess.STDOUT)
     for item in objects:
@@ -87,17 +89,17 @@ def operator_logs(cluster: Cluster, installed: InstalledOperator, *, since: str 
         return str(failed.output)
 
 
-def operator_objects(cluster: Cluster, *, namespace: str | None, image: str) -> list[Manifest]:
-    """The objects of manifests/base, with `image` for the operator. Runs use the operator's own."""
+def operator_objects(cluster: Cluster, *, namespace: str | None, image: str, folder: Path = BASE) -> list[Manifest]:
+    """The objects of a folder of manifests, with `image` for the operator. Runs use the operator's own."""
     overlay: Manifest = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as outer:
         # kustomize takes no absolute path, and follows links before it goes up.
-        overlay["resources"] = [os.path.relpath(BASE, Path(folder).resolve())]
+        overlay["resources"] = [os.path.relpath(folder, Path(outer).resolve())]
         if namespace is not None:
             overlay["namespace"] = namespace
         overlay["images"] = [_image_entry(image)]
-        (Path(folder) / "kustomization.yaml").write_text(json.dumps(overlay))
-        rendered = cluster.kubectl("kustomize", folder)
+        (Path(outer) / "kustomization.yaml").write_text(json.dumps(overlay))
+        rendered = cluster.kubectl("kustomize", outer)
     objects = [item for item in yaml.safe_load_all(rendered) if item]
     for item in objects:
         if item["kind"] == "Deployment":

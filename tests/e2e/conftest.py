@@ -6,6 +6,7 @@ import re
 import secrets
 import subprocess
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import pytest
@@ -45,7 +46,16 @@ def cluster() -> Iterator[Cluster]:
 def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
     """A namespace of the test's own that enforces the restricted Pod Security standard."""
     words = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower().removeprefix("test_")).strip("-")
-    name = f"{words[:LONGEST_NAMESPACE].strip('-')}-{secrets.token_hex(3)}"
+    with new_namespace(cluster, words[:LONGEST_NAMESPACE].strip("-")) as name:
+        yield name
+        if request.node.stash.get(FAILED, False):
+            request.node.add_report_section("teardown", "namespace", describe_namespace(cluster, name))
+
+
+@contextmanager
+def new_namespace(cluster: Cluster, words: str) -> Iterator[str]:
+    """A namespace named after `words` that enforces the restricted Pod Security standard. It ends with the context."""
+    name = f"{words}-{secrets.token_hex(3)}"
     labels = {"pod-security.kubernetes.io/enforce": "restricted", "dbmigration.dev/test": "true"}
     wanted = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
     cluster.kubectl("create", "-f", "-", input=json.dumps(wanted))
@@ -53,8 +63,6 @@ def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]
         # The service account comes a moment after the namespace; a pod made before it is refused.
         cluster.kubectl("wait", "--for=create", "serviceaccount/default", "-n", name, "--timeout=30s")
         yield name
-        if request.node.stash.get(FAILED, False):
-            request.node.add_report_section("teardown", "namespace", describe_namespace(cluster, name))
     finally:
         cluster.kubectl("delete", "namespace", name, "--wait=false")
         release_volumes(cluster, name)

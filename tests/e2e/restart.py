@@ -2,6 +2,8 @@
 
 import json
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from tests.cluster.interface import Cluster
 from tests.cluster.operator import InstalledOperator
@@ -13,6 +15,19 @@ READY_SECONDS = 60.0
 def restart_operator(cluster: Cluster, operator: InstalledOperator) -> None:
     """Kill the operator's pod; returns when another one is ready."""
     wait_for_another(cluster, operator, kill_operator(cluster, operator))
+
+
+@contextmanager
+def paused(cluster: Cluster, operator: InstalledOperator) -> Iterator[None]:
+    """No operator of the session's while the context lasts: others take its place."""
+    scale = ("scale", f"deployment/{operator.deployment}", "-n", operator.namespace)
+    cluster.kubectl(*scale, "--replicas=0")
+    try:
+        wait_until("the session's operator to end", lambda: not _pods(cluster, operator), seconds=READY_SECONDS)
+        yield
+    finally:
+        cluster.kubectl(*scale, "--replicas=1")
+        wait_for_another(cluster, operator, set())
 
 
 def kill_operator(cluster: Cluster, operator: InstalledOperator) -> set[str]:

