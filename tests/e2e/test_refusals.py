@@ -48,7 +48,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
         {"database": {"secretRef": {"name": SECRET_NAME}, "tls": {"mode": "require", "caRef": {"secret": {"name": "ca"}}}}},
         "caRef is only looked at by mode verify-ca and verify-full",
     ),
-    ("a version that is no number", {"rollback": {"to": "3"}}, "rollback.to is the number of a file as its name has it"),
+    ("a version that is no number", {"rollback": {"to": "three"}}, "rollback.to is the number of a file as its name has it"),
     ("up and down at once", {"rollback": {"to": "003"}, "target": "004"}, "while spec.rollback stands nothing is applied"),
     ("a schedule of four fields", {"driftCheck": {"schedule": "0 6 * *"}}, "a schedule has the five fields of cron"),
     ("an hour that does not exist", {"driftCheck": {"schedule": "0 24 * * *"}}, "a schedule has the five fields of cron"),

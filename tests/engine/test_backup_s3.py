@@ -214,3 +214,15 @@ def test_the_command_line(database: Database, s3: S3Server) -> None:
     assert [f"s3://{BUCKET}/{each}" for each in s3.objects() if each.endswith(".dump")] == [uri]
     wrong = dbmigration(database, "backup", "--backup-dir", "ftp://x/y")
     assert (wrong.status, "s3://BUCKET" in wrong.err) == (2, True)
+
+
+def test_a_rehearsal_of_a_backup_in_a_bucket(database: Database, s3: S3Server, tmp_path: Path) -> None:
+    (tmp_path / "001_first.sql").write_text("CREATE TABLE first (id int);")
+    ended = command(database, s3, "apply", "--dir", str(tmp_path), "--rehearse", "--backup-dir", f"s3://{BUCKET}/prod", "--json")
+    report = ended.report()
+    assert report.backup is not None
+    assert report.rehearsal is not None
+    assert report.backup.uri.startswith(f"s3://{BUCKET}/prod/")
+    assert report.rehearsal.backup_uri == report.backup.uri
+    assert report.backup.restored_at is not None
+    assert report.applied_now == ("001_first.sql",)

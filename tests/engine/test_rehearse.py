@@ -2,6 +2,8 @@
 
 import json
 import re
+import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,8 +11,8 @@ import pytest
 
 from dbmigration.run.rehearse import PREFIX
 from tests.engine.conftest import Database
-from tests.engine.support import PLATFORM, write_files
-from tests.engine.test_cli import Ended, dbmigration, succeeds
+from tests.engine.support import PLATFORM, wait_for, write_files
+from tests.engine.test_cli import COMMAND, WITHIN_S, Ended, dbmigration, environment_of, succeeds
 
 FIRST = {"001_first.sql": "CREATE TABLE first (id int);\nINSERT INTO first SELECT generate_series(1, 100);"}
 SECOND = {"002_second.sql": "ALTER TABLE first ADD COLUMN note text;\nINSERT INTO first (id) VALUES (101);"}
@@ -165,3 +167,34 @@ def test_a_copy_that_a_killed_rehearsal_left_is_dropped_by_the_next(database: Da
     database.psql(f"CREATE DATABASE {PREFIX}0123456789ab OWNER platform_owner")
     ended = apply(database, started)
     assert f"dropping {PREFIX}0123456789ab" in ended.out
+
+
+def test_a_run_that_is_asked_to_stop_in_mid_rehearsal_leaves_neither_copy_nor_change(database: Database, started: Path) -> None:
+    """What is left is looked for after each test."""
+    write_files(started, {"002_second.sql": "CREATE TABLE second (id int);\nSELECT pg_sleep(600);"})
+    words = (*WORDS, "--rehearse", "--backup-dir", str(started.parent / "b"))
+    process = subprocess.Popen([*COMMAND, "apply", "--dir", str(started), *words], env=environment_of(database), stdout=subprocess.PIPE)
+    try:
+        copies = f"pg_stat_activity WHERE datname LIKE '{PREFIX}%' AND state = 'active' AND query LIKE '%pg_sleep%'"
+        wait_for(database, f"EXISTS (SELECT FROM {copies})", "the file runs in the copy")
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=WITHIN_S)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 128 + signal.SIGTERM
+    untouched(database)
+
+
+def test_the_plan_of_a_statement_is_that_of_the_database(database: Database, started: Path) -> None:
+    """Without statistics the planner would take a table that was just restored for a small one."""
+    write_files(started, {"002_second.sql": "DO $$ BEGIN ASSERT (SELECT reltuples FROM pg_class WHERE relname = 'first') = 100; END $$;"})
+    database.psql("ANALYZE first")
+    succeeds(database, "rehearse", "--dir", str(started), *WORDS)
+
+
+def test_nobody_else_may_look_into_the_copy(database: Database, started: Path) -> None:
+    look = "SELECT has_database_privilege('public', current_database(), 'connect')"
+    write_files(started, {"002_second.sql": f"DO $$ BEGIN ASSERT NOT ({look}); END $$;"})
+    succeeds(database, "rehearse", "--dir", str(started), *WORDS)
+    assert database.psql(look) == "t"

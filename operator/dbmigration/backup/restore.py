@@ -81,13 +81,22 @@ def restore_backup(conninfo: ConnInfo, dump: Path, into: str, *, stop: StopReque
 
 @contextmanager
 def restored_copy(
-    conninfo: ConnInfo, dump: Path, *, stop: StopRequest, say: Callable[[str], None], jobs: int = 1, prefix: str = PREFIX
+    conninfo: ConnInfo,
+    dump: Path,
+    *,
+    stop: StopRequest,
+    say: Callable[[str], None],
+    jobs: int = 1,
+    prefix: str = PREFIX,
+    private: bool = False,
 ) -> Iterator[Copy]:
     """A new database from `dump`, on the server of `conninfo`, whose own database is not touched.
 
     The dump's bytes are checked first. The database has a temporary name and is dropped if anything fails, if `stop` is set, or, by the
     next restore, if this process was killed. Rows (every value of them), sequences, large objects, objects and owners are compared with
     the dump before the context begins. `say` gets a line for each stage, and one every 5 s while pg_restore works.
+
+    `private`: nobody but its owner and superusers may connect to it.
 
     Raises Permanent BACKUP_FAILED (damaged), RESTORE_FAILED, PERMISSION_DENIED, Transient CLIENT_VERSION_MISMATCH and INTERRUPTED, and
     what `session.connect` raises. Blocks; memory is flat.
@@ -100,7 +109,7 @@ def restored_copy(
     say(f"{dump.name} is whole: {_counted(wanted)}")
     definition = read_definition(dump.absolute(), reader)
     remedy = "ALTER ROLE … CREATEDB, or connect as a role that may"
-    with temporary_database(conninfo, prefix, lambda _: definition, say, denied=remedy) as made:
+    with temporary_database(conninfo, prefix, lambda _: definition, say, denied=remedy, private=private) as made:
         began = monotonic()
         _restore(made, dump.absolute(), reader, stop, say, jobs)
         restored_at = monotonic()

@@ -61,20 +61,30 @@ class Temporary:
 
 @contextmanager
 def temporary_database(
-    conninfo: ConnInfo, prefix: str, definition: Callable[[Session], Definition], say: Callable[[str], None], *, denied: str
+    conninfo: ConnInfo,
+    prefix: str,
+    definition: Callable[[Session], Definition],
+    say: Callable[[str], None],
+    *,
+    denied: str,
+    private: bool = False,
 ) -> Iterator[Temporary]:
     """A new database on the server that `conninfo` names, whose own database is not touched; dropped at the end unless it was kept.
 
     Its name is `prefix` and twelve hexadecimal digits. What an earlier command left under that prefix because it was killed is dropped
     first. `definition` is asked with a session in the database that `conninfo` names. `say` hears of what was dropped, of settings that
-    could not be carried over and of a database that could not be dropped. Raises Permanent PERMISSION_DENIED with `denied` as the remedy
-    where the role may not create databases, and what `session.connect` raises.
+    could not be carried over and of a database that could not be dropped. `private`: only its owner and superusers may connect to it.
+
+    Raises Permanent PERMISSION_DENIED with `denied` as the remedy where the role may not create databases, and what `session.connect`
+    raises.
     """
     made = Temporary(conninfo, prefix + secrets.token_hex(6))
     try:
         drop_leftovers(made.orders, prefix, say)
         try:
             _create(made, definition(made.orders), say, denied)
+            if private:
+                made.orders.query(f"REVOKE CONNECT ON DATABASE {identifier(made.name)} FROM PUBLIC")
             yield made
         finally:
             _drop(made, say)

@@ -107,6 +107,9 @@ def look_at_place(engine: Engine, session: Session, plan: Plan, asked: Rehearsal
                 f"role {there.server.user} may not create a database for the rehearsal: ALTER ROLE … CREATEDB, or rehearse elsewhere",
             )
         drop_leftovers(there, PREFIX, lambda line: engine.say(Step.REHEARSE, line, finished=True))
+        size = session.query("SELECT pg_catalog.pg_database_size(pg_catalog.current_database())")[0][0]
+        where = "the database's own server" if asked.server is None else "the other server"
+        engine.say(Step.REHEARSE, f"the copy will take about {size / 1e6:.0f} MB on {where}", finished=True)
 
     if asked.server is None:
         look(session)
@@ -148,7 +151,8 @@ def rehearse_plan(engine: Engine, dump: Path, files: MigrationSet, asked: Rehear
     found = Rehearsed(plan.hash, "", "", ran.started_at, ran.started_at, 0.0)
     engine.say(Step.REHEARSE, f"restoring {dump.name} into a copy")
     try:
-        with restored_copy(asked.server or engine.conninfo, dump, stop=engine.stop, say=say, jobs=asked.jobs, prefix=PREFIX) as copy:
+        place = asked.server or engine.conninfo
+        with restored_copy(place, dump, stop=engine.stop, say=say, jobs=asked.jobs, prefix=PREFIX, private=True) as copy:
             restored = replace(copy.backup, restored_at=now())
             result.backup = restored if result.backup is None else replace(result.backup, restored_at=restored.restored_at)
             found = replace(
