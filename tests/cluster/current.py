@@ -59,3 +59,7 @@ class CurrentCluster(Kubectl):
         if tmpfs_mebibytes is not None:
             raise NotSupported(f"{name}: a volume of a few MiB cannot be made on a node that is out of reach")
         return None
+
+    def restart_api_server(self) -> None:
+        """Raise NotSupported."""
+        raise NotSupported("the API server of a cluster that others use is not ended")

@@ -66,3 +66,9 @@ class Cluster(Protocol):
 
         None where nodes cannot be reached; volumes then come from the default storage class.
         """
+
+    def restart_api_server(self) -> None:
+        """End the API server without warning and wait until it answers again: every watch and request breaks off.
+
+        Raises NotSupported where that is not ours to do.
+        """

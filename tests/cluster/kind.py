@@ -13,7 +13,7 @@ from tests.cluster.errors import ClusterError
 from tests.cluster.images import POSTGRES_FOLDER, operator_image, postgres_image
 from tests.cluster.interface import NodeDirectory, ProviderName
 from tests.cluster.kubectl import Kubectl
-from tests.cluster.steps import run_logged, run_quiet, step
+from tests.cluster.steps import run_logged, run_quiet, step, wait_until
 
 READY_SECONDS: Final = 180
 POSTGRES_BASE: Final = "debian:bookworm-slim"
@@ -103,3 +103,8 @@ class KindInDocker(Kubectl):
         if tmpfs_mebibytes is not None:
             run_quiet(["docker", "exec", node, "mount", "-t", "tmpfs", "-o", f"size={tmpfs_mebibytes}m", "tmpfs", path])
         return NodeDirectory(node, path)
+
+    def restart_api_server(self) -> None:
+        """Kill it; kubelet starts its static pod again."""
+        run_quiet(["docker", "exec", f"{self.name}-control-plane", "pkill", "-KILL", "kube-apiserver"])
+        wait_until("the API server", self.running, seconds=READY_SECONDS)

@@ -64,7 +64,7 @@ def new_namespace(cluster: Cluster, words: str) -> Iterator[str]:
         cluster.kubectl("wait", "--for=create", "serviceaccount/default", "-n", name, "--timeout=30s")
         yield name
     finally:
-        cluster.kubectl("delete", "namespace", name, "--wait=false")
+        cluster.kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found")
         release_volumes(cluster, name)
 
 

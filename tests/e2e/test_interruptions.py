@@ -88,7 +88,7 @@ def test_job_deleted_in_mid_run(studio: Studio) -> None:
 
 
 def test_progress_of_a_long_run_is_on_the_resource(studio: Studio) -> None:
-    """Read from the log of the run while it lasts, and gone when it is over."""
+    """long-healthy-run: read from the log of the run while it lasts, and gone when it is over."""
     start_and_stop_at_gate(studio)
     seen = studio.wait(lambda seen: seen.status.progress is not None, "with progress")
     assert seen.status.progress is not None
@@ -99,7 +99,7 @@ def test_progress_of_a_long_run_is_on_the_resource(studio: Studio) -> None:
 
 
 def test_resource_deleted_in_mid_run_stops_cleanly(studio: Studio) -> None:
-    """Nothing holds the resource back, its pod ends, the file is undone whole, and what was in before stays."""
+    """resource-deleted-mid-run: nothing holds the resource back, its pod ends, the file is undone whole, and what was in before stays."""
     start_and_stop_at_gate(studio)
     studio.kubectl("delete", "dbm", NAME, "--timeout=10s")
     studio.database.wait_for_no_runner()
@@ -114,7 +114,7 @@ def test_resource_deleted_in_mid_run_stops_cleanly(studio: Studio) -> None:
 
 
 def test_spec_change_in_mid_run_waits_for_its_end(studio: Studio) -> None:
-    """The run finishes as it was asked to; then the new spec is planned."""
+    """spec-change-mid-run: the run finishes as it was asked to; then the new spec is planned."""
     start_and_stop_at_gate(studio, target="002")
     studio.put_resource(target="003")
     studio.wait(lambda seen: seen.current and seen.reason == Reason.RUNNING, "running, with the new spec seen")

@@ -33,6 +33,7 @@ def rival(cluster: Cluster, studio: Studio) -> Iterator[Studio]:
 
 
 def test_a_second_resource_is_refused_and_takes_over_only_when_it_names_the_owner(studio: Studio, rival: Studio) -> None:
+    """two-resources-one-database: through different Secrets and host names."""
     ours, theirs = f"{studio.namespace}/studio", f"{rival.namespace}/studio"
     owner = studio.start(FIRST)
     assert claim_of(owner) == ours

@@ -60,7 +60,7 @@ def test_quota_on_jobs_is_told_in_its_own_words(studio: Studio) -> None:
 
 
 def test_image_that_cannot_be_pulled_is_told_in_kubelets_words(studio: Studio, operator: InstalledOperator) -> None:
-    """An operator with a wrong image for its runs; the next, right one replaces the pod that waits, with no edit of the resource."""
+    """image-pull-fails: a wrong image for runs; the next, right one replaces the pod that waits, with no edit of the resource."""
     studio.prepare(FILES)
     set_runner_image(studio, operator, "DBMIGRATION_RUNNER_IMAGE=registry.invalid/absent:1")
     try:

@@ -103,6 +103,18 @@ class LocalCluster(Kubectl):
             run_quiet(found.enter("mount", "-t", "tmpfs", "-o", f"size={tmpfs_mebibytes}m", "tmpfs", path))
         return NodeDirectory(components.NODE_NAME, str(path))
 
+    def restart_api_server(self) -> None:
+        """Kill it, and start it again."""
+        found = self._sandbox()
+        if found is None or not found.alive():
+            raise ClusterError("the local cluster does not run: python -m tests.cluster up")
+        node = components.NodeFiles(self.state, found, programs.built(programs.NODE), programs.built(programs.COREDNS))
+        run_quiet(found.enter("pkill", "-KILL", "-f", "kube-apiserver --etcd-servers"))
+        wait_until("the API server's end", lambda: not self._api_server_ready(), seconds=START_SECONDS)
+        (part,) = (components.start(each, node) for each in components.before_api_server(node) if each.name == "kube-apiserver")
+        _wait("the API server's readiness", self._api_server_ready, [part])
+        leave_running(part.process)
+
     def _start(self, files: Callable[[sandbox.Sandbox], components.NodeFiles], pause: ImageArchive) -> None:
         (self.state / "log").mkdir(parents=True)
         node = files(sandbox.create(self.state, programs.built(programs.PAUSE)))
