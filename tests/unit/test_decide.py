@@ -549,6 +549,13 @@ def test_progress_is_written_at_most_every_ten_seconds() -> None:
     assert done.progress is None
 
 
+def test_a_run_of_less_than_ten_seconds_writes_no_progress() -> None:
+    moving = PodSeen(PodState.RUNNING, progress=Progress("apply", file="002_b.sql", done=2, total=9))
+    started = status(run())
+    assert decide(seen(status=started, jobs=(job(pod=moving, created_at=NOW - timedelta(seconds=9)),)), NOW).status.progress is None
+    assert decide(seen(status=started, jobs=(job(pod=moving, created_at=NOW - timedelta(seconds=10)),)), NOW).status.progress is not None
+
+
 @pytest.mark.parametrize(
     ("progress", "says"),
     [

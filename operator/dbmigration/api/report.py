@@ -5,14 +5,15 @@ The termination message of a pod holds at most 4 KiB, so it carries `Report.summ
 
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from dbmigration.api.checked import Checked
 from dbmigration.api.reasons import Reason
 from dbmigration.api.states import State
+from dbmigration.api.steps import Step
 
 TERMINATION_LIMIT = 4096
 """Bytes that kubelet keeps of a termination message."""
@@ -140,6 +141,21 @@ class MigrationReport(Shown):
     """What stopped it, or why it is not applied."""
 
 
+_LONGEST_MS = 10**12
+
+
+def _known_steps(value: object) -> object:
+    """A pod may say anything, and each word becomes a time series."""
+    if not isinstance(value, dict):
+        return {}
+    return {step.value: min(ms, _LONGEST_MS) for step in Step if isinstance(ms := value.get(step.value), int) and ms >= 0}
+
+
+StepDurations = Annotated[dict[str, int], BeforeValidator(_known_steps)]
+"""Milliseconds by step."""
+Count = Annotated[int, Field(ge=0, le=_LONGEST_MS)]
+
+
 class HeldLock(Reported):
     """A lock that a file had on a table for at most `ms` milliseconds. ACCESS EXCLUSIVE keeps readers out, the others writers."""
 
@@ -256,7 +272,8 @@ class Report(Reported):
     `schema_compared`: the two were compared; where not, `drift_note` says why.
     `lint`: the worst of the `lint_count` findings in the pending files, one line each. `warnings`: what on the server could have made the
     run wait or fail. `held`: the locks of this run that lasted a second or longer, longest first. `rehearsal`: what the pending files did
-    in a restored copy, None where they were not tried in this run.
+    in a restored copy, None where they were not tried in this run. `steps_ms`: how long each step took. `lock_waits`: how often a file
+    waited for a lock so long that it was noticed (a second), `lock_wait_ms` for how long in all.
     """
 
     run_id: str
@@ -301,6 +318,9 @@ class Report(Reported):
     warnings: tuple[str, ...] = ()
     held: tuple[HeldLock, ...] = ()
     rehearsal: RehearsalReport | None = None
+    steps_ms: StepDurations = Field(default_factory=dict)
+    lock_waits: Count = 0
+    lock_wait_ms: Count = 0
     migrations: tuple[MigrationReport, ...] = ()
     seeds: tuple[MigrationReport, ...] = ()
     truncated: bool = False

@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field
 from dbmigration.api.checklist import Check, Item
 from dbmigration.api.conditions import Condition, clip
 from dbmigration.api.reasons import Reason
-from dbmigration.api.report import BackupRecord, DeclaredBackup, MigrationReport, RehearsalReport, Reported
+from dbmigration.api.report import BackupRecord, Count, DeclaredBackup, MigrationReport, RehearsalReport, Reported, StepDurations
 
 STATUS_LIMIT = 32 * 1024
 """Most bytes of JSON that a status may have: it is copied into every watch event."""
@@ -127,6 +127,12 @@ class RunStatus(StatusModel):
     """Line in that file, from 1."""
     sqlstate: str | None = Field(default=None, max_length=16)
     """SQLSTATE of the error."""
+    steps_ms: StepDurations = Field(default_factory=dict)
+    """How long each of its steps took, in milliseconds."""
+    lock_waits: Count = 0
+    """How often a file waited for a lock for a second or longer."""
+    lock_wait_ms: Count = 0
+    """For how long in all, in milliseconds."""
 
     @property
     def final(self) -> bool:
@@ -244,6 +250,8 @@ class Status(StatusModel):
     """The approval of the newest plan that was carried out, or is."""
     last_handled_retry: str | None = Field(default=None, max_length=256)
     """Value of the annotation dbmigration.dev/retry that the newest finished run was started with."""
+    last_success_at: datetime | None = None
+    """When a run last found the database as the resource asks, or made it so."""
     backup: BackupRecord | None = None
     """The newest verified backup."""
     declared_backup: DeclaredBackup | None = None

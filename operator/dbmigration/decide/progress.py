@@ -10,9 +10,9 @@ _IN_BYTES: Final = "backup"
 
 
 def progress_written(before: ProgressStatus | None, job: JobSeen, now: datetime, *, at_most_every: timedelta) -> ProgressStatus | None:
-    """The log's newest word; what was written before while that is too young, or says the same."""
+    """The log's newest word; what was written before while that is too young, or says the same. A short run has none: it is over soon."""
     seen = job.pod.progress
-    if seen is None or (before is not None and now - before.at < at_most_every):
+    if seen is None or now - (before.at if before is not None else job.created_at) < at_most_every:
         return before
     after = ProgressStatus(
         step=seen.step[:64],

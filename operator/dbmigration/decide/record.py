@@ -74,6 +74,8 @@ def _recorded(observed: Observed, run: RunStatus, result: Result, retry_value: s
     changes: dict[str, Any] = {"run": finished, "progress": None, "observed_generation": observed.generation}
     if finished.final:
         changes["last_handled_retry"] = retry_value
+    if result.outcome is Outcome.SUCCEEDED and not finished.waits:
+        changes["last_success_at"] = now
     if report is not None:
         changes |= _database_state(status, report)
         changes["source"] = _source(status, report, result)
@@ -141,6 +143,9 @@ def _finished(observed: Observed, run: RunStatus, result: Result, now: datetime)
         file=failure.file if failure else None,
         line=failure.line if failure else None,
         sqlstate=failure.sqlstate if failure else None,
+        steps_ms=result.report.steps_ms if result.report else {},
+        lock_waits=result.report.lock_waits if result.report else 0,
+        lock_wait_ms=result.report.lock_wait_ms if result.report else 0,
     )
 
 

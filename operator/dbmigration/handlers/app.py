@@ -15,6 +15,7 @@ from dbmigration.api.names import API_VERSION, APPROVAL_PLURAL, PLURAL
 from dbmigration.decide.observed import Runner
 from dbmigration.handlers.index import ResourceKey, SourceIndex
 from dbmigration.handlers.logs import configure_logs
+from dbmigration.handlers.metrics import Metrics
 from dbmigration.handlers.queue import WorkQueue
 from dbmigration.handlers.reconcile import reconciler
 from dbmigration.handlers.registry import quiet, watch
@@ -32,11 +33,14 @@ def main() -> int:
     """Run until SIGTERM. Raises Usage for settings that make no sense."""
     settings = read_settings(os.environ)
     configure_logs(settings.log_format, settings.log_level)
-    api = connect(connections=settings.workers)
+    metrics = Metrics()
+    api = connect(connections=settings.workers, on_answer=metrics.asked)
     try:
+        if settings.metrics_port:
+            metrics.serve(settings.metrics_port)
         runner = replace(settings.runner or _own_image(api, settings), cluster=settings.cluster, allowed=settings.allowed)
         with ThreadPoolExecutor(settings.workers, thread_name_prefix="reconcile") as threads:
-            _run(settings, runner, api, threads)
+            _run(settings, runner, api, threads, metrics)
     finally:
         api.close()
     return 0
@@ -54,11 +58,12 @@ def _own_image(api: Api, settings: OperatorSettings) -> Runner:
             time.sleep(_API_LOOK_S)
 
 
-def _run(settings: OperatorSettings, runner: Runner, api: Api, threads: ThreadPoolExecutor) -> None:
+def _run(settings: OperatorSettings, runner: Runner, api: Api, threads: ThreadPoolExecutor, metrics: Metrics) -> None:
     index = SourceIndex()
-    queue: WorkQueue[ResourceKey] = WorkQueue(reconciler(api, runner, index, threads), workers=settings.workers)
+    queue: WorkQueue[ResourceKey] = WorkQueue(reconciler(api, runner, index, threads, metrics), workers=settings.workers)
     registry = kopf.OperatorRegistry()
-    watch(registry, queue, index)
+    watch(registry, queue, index, metrics)
+    metrics.watch_queue(queue)
     working: list[asyncio.Task[None]] = []
     stop = asyncio.Event()
 

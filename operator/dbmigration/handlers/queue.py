@@ -44,6 +44,16 @@ class WorkQueue(Generic[Key]):
             self._waiting.add(key)
             self._ready.put_nowait(key)
 
+    @property
+    def depth(self) -> int:
+        """Keys that wait for a worker."""
+        return len(self._waiting)
+
+    @property
+    def busy(self) -> int:
+        """Keys that are worked on."""
+        return len(self._busy)
+
     async def run(self) -> None:
         """Work until cancelled. An exception other than Again ends it: it is a bug, and the process is better restarted."""
         try:

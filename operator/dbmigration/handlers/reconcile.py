@@ -1,6 +1,7 @@
 """One look at one resource: observe, decide, act."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -8,9 +9,11 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from dbmigration.decide.decision import Decision
+from dbmigration.decide.figures import ended_run
 from dbmigration.decide.observed import Runner
 from dbmigration.decide.rules import decide
 from dbmigration.handlers.index import ResourceKey, SourceIndex
+from dbmigration.handlers.metrics import Metrics
 from dbmigration.handlers.queue import Again
 from dbmigration.kube.act import act
 from dbmigration.kube.classify import Answer, ApiFailure
@@ -22,7 +25,7 @@ _AT_ONCE = timedelta(milliseconds=200)
 _log = structlog.stdlib.get_logger("dbmigration.operator")
 
 
-def reconcile(api: Api, runner: Runner, key: ResourceKey) -> tuple[Decision, timedelta | None] | None:
+def reconcile(api: Api, runner: Runner, key: ResourceKey, metrics: Metrics) -> tuple[Decision, timedelta | None] | None:
     """What was decided and when to look again; None when the resource is gone. Raises ApiFailure. Blocks: run it in a thread."""
     now = datetime.now(UTC).replace(microsecond=0)
     seen = observe(api, runner, key.namespace, key.name, now)
@@ -30,6 +33,9 @@ def reconcile(api: Api, runner: Runner, key: ResourceKey) -> tuple[Decision, tim
         return None
     decision = decide(seen.observed, now)
     again_after = act(api, seen, decision, now)
+    ended = ended_run(seen.observed.status, decision.status)
+    if ended is not None:
+        metrics.run_ended(key, ended)
     if decision.start is not None or decision.status != seen.observed.status:
         _log.info(
             "decided",
@@ -42,19 +48,24 @@ def reconcile(api: Api, runner: Runner, key: ResourceKey) -> tuple[Decision, tim
 
 
 def reconciler(
-    api: Api, runner: Runner, index: SourceIndex, threads: ThreadPoolExecutor
+    api: Api, runner: Runner, index: SourceIndex, threads: ThreadPoolExecutor, metrics: Metrics
 ) -> Callable[[ResourceKey], Awaitable[timedelta | None]]:
     """The work of the queue. Raises Again for what another try mends, which is every failure but a resource that is gone."""
 
     async def work(key: ResourceKey) -> timedelta | None:
+        result, began = "failed", time.perf_counter()
         try:
-            done = await asyncio.get_running_loop().run_in_executor(threads, reconcile, api, runner, key)
+            done = await asyncio.get_running_loop().run_in_executor(threads, reconcile, api, runner, key, metrics)
+            result = "done" if done is not None else "gone"
         except ApiFailure as failure:
+            result = failure.answer.value
             raise _again(key, failure) from failure
         except Exception as error:
             # A bug that one resource brings out must not stop the others.
             _log.exception("failed", resource=str(key))
             raise Again from error
+        finally:
+            metrics.reconciled(result, time.perf_counter() - began)
         if done is None:
             index.forget(key)
             return None

@@ -6,13 +6,14 @@ import kopf
 
 from dbmigration.api.names import APPROVAL_PLURAL, GROUP, MANAGED_BY, MANAGED_BY_LABEL, PLURAL, RESOURCE_ANNOTATION, VERSION
 from dbmigration.handlers.index import ResourceKey, SourceIndex
+from dbmigration.handlers.metrics import Metrics
 from dbmigration.handlers.queue import WorkQueue
 
 _SERVER_TIMEOUT_S = 300
 _LIST_CHUNK = 500
 
 
-def watch(registry: kopf.OperatorRegistry, queue: WorkQueue[ResourceKey], index: SourceIndex) -> None:
+def watch(registry: kopf.OperatorRegistry, queue: WorkQueue[ResourceKey], index: SourceIndex, metrics: Metrics) -> None:
     """Register what is watched."""
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
@@ -22,7 +23,9 @@ def watch(registry: kopf.OperatorRegistry, queue: WorkQueue[ResourceKey], index:
             queue.add(follower)
         if type == "DELETED":
             index.forget(key)
+            metrics.resource_gone(key)
             return
+        metrics.resource_seen(key, body)
         spec = body.get("spec", {})
         config_maps = (spec.get("source") or {}).get("configMaps") or ()
         promotion = spec.get("promotion") or {}

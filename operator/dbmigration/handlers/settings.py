@@ -13,8 +13,8 @@ from dbmigration.errors import Usage
 @dataclass(frozen=True, slots=True)
 class OperatorSettings:
     """`runner` None: the image of the pod `pod_name` in `pod_namespace`, which is our own. `namespaces` empty: the whole cluster.
-    `health_port` 0: no health endpoint. `cluster`: how claims on databases name this cluster, "" when it has no name. `allowed`: what
-    resources may name."""
+    `health_port` 0: no health endpoint; `metrics_port` 0: no metrics. `cluster`: how claims on databases name this cluster, "" when it has
+    no name. `allowed`: what resources may name."""
 
     runner: Runner | None
     pod_name: str = ""
@@ -24,15 +24,16 @@ class OperatorSettings:
     log_level: str = "INFO"
     workers: int = 8
     health_port: int = 8080
+    metrics_port: int = 8081
     cluster: str = ""
     allowed: AllowLists = field(default_factory=AllowLists)
 
 
 def read_settings(environ: Mapping[str, str]) -> OperatorSettings:
     """From DBMIGRATION_RUNNER_IMAGE and DBMIGRATION_RUNNER_PULL_POLICY, else POD_NAME and POD_NAMESPACE; DBMIGRATION_WATCH_NAMESPACES
-    (comma-separated), DBMIGRATION_LOG_FORMAT (json or console), DBMIGRATION_LOG_LEVEL, DBMIGRATION_WORKERS, DBMIGRATION_HEALTH_PORT and
-    DBMIGRATION_CLUSTER; DBMIGRATION_ALLOWED_SERVICE_ACCOUNTS (none) and DBMIGRATION_ALLOWED_S3_HOSTS (all), lists of patterns. Raises
-    Usage."""
+    (comma-separated), DBMIGRATION_LOG_FORMAT (json or console), DBMIGRATION_LOG_LEVEL, DBMIGRATION_WORKERS, DBMIGRATION_HEALTH_PORT,
+    DBMIGRATION_METRICS_PORT and DBMIGRATION_CLUSTER; DBMIGRATION_ALLOWED_SERVICE_ACCOUNTS (none) and DBMIGRATION_ALLOWED_S3_HOSTS
+    (all), lists of patterns. Raises Usage."""
     image = environ.get("DBMIGRATION_RUNNER_IMAGE", "")
     pod_name, pod_namespace = environ.get("POD_NAME", ""), environ.get("POD_NAMESPACE", "")
     if not image and not (pod_name and pod_namespace):
@@ -55,6 +56,7 @@ def read_settings(environ: Mapping[str, str]) -> OperatorSettings:
         log_level=environ.get("DBMIGRATION_LOG_LEVEL", "INFO").upper(),
         workers=_number(environ, "DBMIGRATION_WORKERS", 8, least=1),
         health_port=_number(environ, "DBMIGRATION_HEALTH_PORT", 8080, least=0),
+        metrics_port=_number(environ, "DBMIGRATION_METRICS_PORT", 8081, least=0),
         cluster=cluster,
         allowed=AllowLists(_list(environ, SERVICE_ACCOUNTS_SETTING), _list(environ, S3_SETTING, ANYTHING)),
     )

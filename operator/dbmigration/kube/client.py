@@ -1,7 +1,8 @@
 """A thin client: JSON objects in and out, timeouts on everything, answers classified. Calls block; the handlers run them in threads."""
 
 import json
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -20,7 +21,11 @@ JsonObject = dict[str, Any]
 
 CONNECT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 20
+OnAnswer = Callable[[str, str, int, float], None]
+"""Verb, resource, HTTP status (0: no answer), seconds."""
+
 _LARGEST_LOG = 1024 * 1024
+_VERBS = {"GET": "get", "POST": "create", "PATCH": "patch", "DELETE": "delete"}
 _IN_POD = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
@@ -31,8 +36,9 @@ class NoCluster(Exception):
 class Api:
     """One connection pool to one API server. Safe to use from several threads."""
 
-    def __init__(self, client: ApiClient) -> None:
+    def __init__(self, client: ApiClient, on_answer: OnAnswer | None = None) -> None:
         self._client = client
+        self._on_answer = on_answer
 
     def get(self, path: str, **query: str) -> JsonObject:
         """Raises ApiFailure, with Answer.NOT_FOUND when the object does not exist."""
@@ -122,25 +128,40 @@ class Api:
     ) -> HTTPResponse:
         """`whole`: its body is read. One that is refused always is."""
         headers = {"Accept": "application/json, */*", "Content-Type": content_type}
+        code, began = 0, time.perf_counter()
         try:
             request = self._client.param_serialize(
                 method, path, query_params=list(query.items()), header_params=headers, body=body, auth_settings=["BearerToken"]
             )
             answer: HTTPResponse = self._client.call_api(*request, _request_timeout=(CONNECT_TIMEOUT_S, timeout)).response
-            ok = 200 <= answer.status <= 299
+            code, ok = answer.status, 200 <= answer.status <= 299
             if whole or not ok:
                 data = answer.data
         except (HTTPError, OSError, ApiException) as error:  # the last where its certificate is not to be believed
             raise ApiFailure(Answer.AGAIN, f"the API server cannot be reached: {type(error).__name__}") from error
+        finally:
+            if self._on_answer is not None:
+                verb, resource = verb_and_resource(method, path)
+                self._on_answer(verb, resource, code, time.perf_counter() - began)
         if not ok:
             raise classify(answer.status, bytes(data or b""), answer.headers.get("Retry-After"))
         return answer
 
 
-def connect(connections: int, context: str | None = None) -> Api:
+def verb_and_resource(method: str, path: str) -> tuple[str, str]:
+    """What Kubernetes calls a request in its audit log: get, list, create, patch or delete, and "pods/log". Never a name."""
+    group, _, rest = path.partition("/namespaces/")
+    if not rest:
+        return ("get" if method == "GET" else _VERBS[method], "discovery" if method == "GET" else group.rpartition("/")[2])
+    _, plural, name, subresource = (*rest.split("/"), "", "", "")[:4]
+    verb = "list" if method == "GET" and not name else _VERBS[method]
+    return verb, f"{plural}/{subresource}" if subresource else plural
+
+
+def connect(connections: int, context: str | None = None, on_answer: OnAnswer | None = None) -> Api:
     """The API server of the pod we run in, else the one of the user's kubeconfig; with a `context` always the latter.
 
-    Raises NoCluster without either.
+    `on_answer` is told of every request. Raises NoCluster without either.
     """
     configuration = Configuration()
     try:
@@ -150,7 +171,7 @@ def connect(connections: int, context: str | None = None) -> Api:
         raise NoCluster(str(error)) from error
     configuration.connection_pool_maxsize = connections
     configuration.retries = False
-    return Api(ApiClient(configuration))
+    return Api(ApiClient(configuration), on_answer)
 
 
 def _in_pod(configuration: Configuration) -> bool:

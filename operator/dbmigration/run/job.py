@@ -23,9 +23,10 @@ from dbmigration.migrations.model import HistoryTable
 from dbmigration.postgres.claim import Owner
 from dbmigration.postgres.conninfo import ConnInfo
 from dbmigration.postgres.settings import Execution
+from dbmigration.run.clock import RunClock
 from dbmigration.run.engine import Engine
 from dbmigration.run.options import BackupTarget, DriftPolicy, ExternalBackup, LintPolicy, OnFailure, Rehearsal, RunOptions
-from dbmigration.run.progress import Progress
+from dbmigration.run.progress import OnProgress, Progress
 from dbmigration.run.reporting import build_report, internal_error
 from dbmigration.run.result import RunResult, now
 from dbmigration.run.rollback import RollbackPlan, down_to, refuse_other_plan
@@ -44,20 +45,28 @@ PROGRESS_INTERVAL = 2.0
 
 def main(environ: Mapping[str, str]) -> int:
     """Run what the environment asks for. Exit status 0 when the run succeeded, else 1; the report says why in either case."""
-    log = ProgressLog()
+    log, clock = ProgressLog(), RunClock()
     run_id = "unknown"
+
+    def told(progress: Progress) -> None:
+        clock(progress)
+        log(progress)
+
     try:
         request = read_request(environ)
         run_id = request.run_id
         stop = StopRequest()
         signal.signal(signal.SIGTERM, lambda *_: stop.set())
         signal.signal(signal.SIGINT, lambda *_: stop.set())
-        report = build_report(_run(request, log, stop), environment=request.environment)
+        report = build_report(_run(request, told, stop), environment=request.environment)
     except DbmigrationError as error:
         report = build_report(RunResult(run_id=run_id, started_at=now(), error=error), environment=None)
     except Exception as error:  # noqa: BLE001 - whatever went wrong has to reach the resource
         log.write("error", "internal error", traceback=_frames(error))
         report = internal_error(run_id, error)
+    clock.end()
+    timed = {"steps_ms": clock.steps_ms, "lock_waits": clock.lock_waits, "lock_wait_ms": clock.lock_wait_ms}
+    report = report.model_copy(update=timed)
     _publish(report, log)
     return 0 if report.outcome is Outcome.SUCCEEDED else 1
 
@@ -111,7 +120,7 @@ class ProgressLog:
         sys.stdout.flush()
 
 
-def _run(request: api.RunRequest, log: ProgressLog, stop: StopRequest) -> RunResult:
+def _run(request: api.RunRequest, on_progress: OnProgress, stop: StopRequest) -> RunResult:
     secret = Path(api.SECRET_DIR)
     conninfo = ConnInfo.from_secret(
         secret,
@@ -119,7 +128,7 @@ def _run(request: api.RunRequest, log: ProgressLog, stop: StopRequest) -> RunRes
         tls_mode=request.tls_mode,
         ca_file=Path(api.CA_DIR) / request.ca_key if request.ca_key else None,
     )
-    engine = Engine(_options(request), conninfo, log, stop)
+    engine = Engine(_options(request), conninfo, on_progress, stop)
     if request.look_only:
         return engine.drift()
     if request.rollback is None:

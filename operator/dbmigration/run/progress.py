@@ -1,26 +1,11 @@
 """What a run says while it works: one small record, printed as a bar by the command line and as a log line by the Job."""
 
 from collections.abc import Callable
-from enum import StrEnum
 from typing import NamedTuple
 
+from dbmigration.api.steps import Step
 
-class Step(StrEnum):
-    """The steps of a run, in order."""
-
-    SOURCE = "source"
-    CONNECT = "connect"
-    LOCK = "lock"
-    PLAN = "plan"
-    DRIFT = "drift"
-    LINT = "lint"
-    CHECK = "check"
-    BACKUP = "backup"
-    REHEARSE = "rehearse"
-    APPLY = "apply"
-    SEED = "seed"
-    ROLLBACK = "rollback"
-    VERIFY = "verify"
+__all__ = ["OnProgress", "Progress", "Step"]
 
 
 class Progress(NamedTuple):
