@@ -38,7 +38,7 @@ def test_full_volume_applies_nothing_and_heals_when_there_is_room(studio: Studio
     assert seen.status.backup is not None
     stored = [file.path for file in files_on_volume(studio.cluster, studio.namespace, CLAIM_NAME)]
     assert [f"pvc://{CLAIM_NAME}/{path}" for path in stored if path.endswith(".dump")] == [seen.status.backup.uri]
-    assert len(stored) == 2
+    assert len(stored) == 3
 
 
 def test_read_only_volume_applies_nothing_more(studio: Studio) -> None:
@@ -110,7 +110,7 @@ def test_a_backup_can_be_a_folder_that_several_connections_wrote(studio: Studio)
     assert (record.format, record.compression, record.verified) == ("Directory", "gzip:1", True)
     path = record.uri.removeprefix(f"pvc://{CLAIM_NAME}/")
     said = run_on_volume(studio.cluster, studio.namespace, CLAIM_NAME, f"cd /volume/{path} && sha256sum -c --quiet SHA256SUMS && ls -A ..")
-    assert sorted(said.split()) == sorted(name.rpartition("/")[2] for name in (path, path.replace(".dump", ".json")))
+    assert sorted(said.split()) == sorted(path.rpartition("/")[2].replace(".dump", ending) for ending in (".dump", ".globals.sql", ".json"))
     # How the next one is to be made starts no run.
     studio.put_resource(backup=REQUIRE_BACKUP)
     assert studio.wait_ready(version="001").status.run == seen.status.run

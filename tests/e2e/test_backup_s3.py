@@ -103,7 +103,7 @@ def test_backups_go_to_the_bucket_and_old_ones_go(studio: Studio) -> None:
     second = studio.wait_ready(version="002")
     assert second.status.backup is not None
     dump = second.status.backup.uri.removeprefix("s3://backups/")
-    assert objects(studio) == [dump, dump.replace(".dump", ".json")]
+    assert objects(studio) == [dump, dump.replace(".dump", ".globals.sql"), dump.replace(".dump", ".json")]
     shown = json.loads(studio.kubectl("exec", "s3", "--", "cat", f"/data/store/backups/{dump.replace('.dump', '.json')}"))
     assert shown["sha256"] == second.status.backup.sha256
     logs = "".join(studio.kubectl("logs", f"job/{name}") for name in studio.jobs())

@@ -55,11 +55,11 @@ def test_production_gets_004_after_a_proven_backup(studio: Studio) -> None:
     assert record is not None
     assert record.verified
     assert before <= record.started_at <= record.completed_at
-    dump, note = files_on_volume(studio.cluster, studio.namespace, CLAIM_NAME)
+    dump, roles, note = files_on_volume(studio.cluster, studio.namespace, CLAIM_NAME)
     assert record.uri == f"pvc://{CLAIM_NAME}/{dump.path}"
     assert dump.path.startswith(f"{NAME}/{studio.database.name}-")
     assert (dump.size, dump.sha256, dump.mode) == (record.bytes, record.sha256, "600")
-    assert note.mode == "600"
+    assert (roles.sha256, roles.mode, note.mode) == (record.globals_sha256, "600", "600")
     assert json.loads(run_on_volume(studio.cluster, studio.namespace, CLAIM_NAME, f"cat /volume/{note.path}"))["sha256"] == record.sha256
 
     assert len(studio.jobs()) == 1

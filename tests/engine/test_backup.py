@@ -23,6 +23,7 @@ from dbmigration.api.reasons import Reason
 from dbmigration.backup import dump as dump_module
 from dbmigration.backup.check import check_backup
 from dbmigration.backup.clients import Client, choose_dump_client
+from dbmigration.backup.cluster_globals import globals_path
 from dbmigration.backup.dump import take_backup
 from dbmigration.backup.record import Backup, record_path
 from dbmigration.errors import DbmigrationError, Permanent, Transient
@@ -56,6 +57,11 @@ def back_up(database: Database, folder: Path, **changes: object) -> Backup:
 
 def path_of(backup: Backup) -> Path:
     return Path(unquote(urlparse(backup.uri).path))
+
+
+def whole(dump: Path) -> list[Path]:
+    """What stands where a backup is: the dump, the server's roles, the record."""
+    return sorted([dump, globals_path(dump), record_path(dump)])
 
 
 def left_in(folder: Path) -> list[Path]:
@@ -97,7 +103,7 @@ def test_a_dump_its_record_and_its_hash_agree_and_restore_to_the_same_rows(
 ) -> None:
     backup = back_up(filled, tmp_path)
     path = path_of(backup)
-    assert left_in(tmp_path) == [path, record_path(path)] or left_in(tmp_path) == [record_path(path), path]
+    assert sorted(left_in(tmp_path)) == whole(path)
     assert path.parent == tmp_path / "studio" / "db"
     assert re.fullmatch(r"[A-Za-z0-9._-]+-\d{8}T\d{6}Z-run-1\.dump", path.name)
     assert {stat.S_IMODE(each.stat().st_mode) for each in left_in(tmp_path)} == {0o600}
@@ -294,7 +300,7 @@ def test_a_killed_attempts_temporary_file_goes_at_the_next_start_and_a_living_on
         runner.wait(DEADLINE_S)
         assert left_in(folder) == [partial], "nobody is left to remove it"
     backup = back_up(filled, folder)
-    assert sorted(left_in(folder)) == sorted([path_of(backup), record_path(path_of(backup))])
+    assert sorted(left_in(folder)) == whole(path_of(backup))
 
 
 def flip_bit(path: Path, at: int) -> None:

@@ -40,6 +40,7 @@ from tests.engine.test_backup import (
     locked_table,
     path_of,
     server_of,
+    whole,
     wrapped_client,
 )
 from tests.engine.test_cli import dbmigration, succeeds
@@ -81,7 +82,7 @@ def test_a_folder_its_manifest_and_its_record_agree_and_it_restores_to_the_same_
     told: list[int] = []
     backup, dump = dump_of(filled, tmp_path, shape, on_progress=told.append)
     assert dump.suffix == ".dump"
-    assert sorted(path.name for path in dump.parent.iterdir()) == sorted([dump.name, record_path(dump).name])
+    assert sorted(dump.parent.iterdir()) == whole(dump)
     assert stat.S_IMODE(dump.stat().st_mode) == 0o700
     assert {stat.S_IMODE(each.stat().st_mode) for each in left_in(tmp_path)} == {0o600}
     files = [path for path in dump.iterdir() if path.name != MANIFEST]
@@ -233,7 +234,7 @@ def test_a_killed_attempts_folder_goes_at_the_next_start_and_a_living_ones_stays
         runner.send_signal(signal.SIGKILL)
         runner.wait(DEADLINE_S)
     backup, dump = dump_of(filled, folder)
-    assert sorted(dump.parent.iterdir()) == sorted([dump, record_path(dump)])
+    assert sorted(dump.parent.iterdir()) == whole(dump)
     assert check_backup(dump) == backup
 
 
@@ -247,15 +248,13 @@ def test_lz4_of_an_old_server_is_refused_before_anything_is_written(filled: Data
 
 def test_retention_of_a_run_removes_folders_and_files_alike_and_keeps_the_newest(filled: Database, tmp_path: Path) -> None:
     write_files(tmp_path / "migrations", {"001_first.sql": "CREATE TABLE first (id int);"})
-    kept: list[str] = []
     for number, shape in enumerate((FOLDER, DumpShape(), FOLDER)):
         target = BackupTarget(tmp_path / "b", "studio", keep_last=1, shape=shape)
         options = RunOptions(directory=tmp_path / "migrations", run_id=f"r{number}", backup=target)
         result = Engine(options, filled.conninfo(), lambda _: None, Stop()).back_up()
         assert result.error is None
         assert result.backup is not None
-        kept = sorted([path_of(result.backup).name, record_path(path_of(result.backup)).name])
-        assert sorted(path.name for path in (tmp_path / "b" / "studio").iterdir()) == kept
+        assert sorted((tmp_path / "b" / "studio").iterdir()) == whole(path_of(result.backup))
 
 
 def test_the_command_line_takes_checks_lists_restores_and_prunes_folders(filled: Database, into: str, tmp_path: Path) -> None:
@@ -275,4 +274,4 @@ def test_the_command_line_takes_checks_lists_restores_and_prunes_folders(filled:
     ] * 2
     succeeds(filled, "restore", str(dumps[1]), "--into", into, "--jobs", "2")
     assert "1 removed" in succeeds(filled, "backups", folder, "--keep-last", "1", "--prune").out
-    assert len(list((tmp_path / "backups").iterdir())) == 2
+    assert sorted((tmp_path / "backups").iterdir()) == whole(dumps[1])

@@ -68,13 +68,15 @@ def fails(database: Database, bucket: Bucket, stop: threading.Event | None = Non
 
 def test_what_the_store_holds_is_what_the_record_says(filled: Database, s3: S3Server) -> None:
     backup = back_up(filled, s3.bucket)
-    dump, record = s3.objects()
+    dump, roles, record = s3.objects()
     assert backup.uri == f"s3://{BUCKET}/{dump}"
     assert dump.startswith(f"db/studio/{filled.name}-")
     content = (s3.root / BUCKET / dump).read_bytes()
     assert (backup.bytes, backup.sha256) == (len(content), hashlib.sha256(content).hexdigest())
     assert len(content) > 2 * 16 * 2**20, "several parts"
     assert (s3.root / BUCKET / record).read_text() == backup.to_json()
+    assert backup.globals_uri == f"s3://{BUCKET}/{roles}"
+    assert hashlib.sha256((s3.root / BUCKET / roles).read_bytes()).hexdigest() == backup.globals_sha256
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 < 400
 
 
@@ -108,7 +110,7 @@ def test_a_connection_that_is_cut_once_is_no_failure(filled: Database, s3: S3Ser
     with Proxy(s3.port, once).running() as proxy:
         back_up(filled, s3.through(proxy.port))
     assert cuts
-    assert len(s3.objects()) == 2
+    assert len(s3.objects()) == 3
 
 
 def test_wrong_bytes_are_found_when_the_object_is_read_back(filled: Database, s3: S3Server) -> None:
@@ -212,6 +214,7 @@ def test_the_command_line(database: Database, s3: S3Server) -> None:
         database.psql(f"DROP DATABASE IF EXISTS {name}")
     assert "1 removed" in command(database, s3, "backups", place, "--keep-last", "1", "--prune").out
     assert [f"s3://{BUCKET}/{each}" for each in s3.objects() if each.endswith(".dump")] == [uri]
+    assert len(s3.objects()) == 3
     wrong = dbmigration(database, "backup", "--backup-dir", "ftp://x/y")
     assert (wrong.status, "s3://BUCKET" in wrong.err) == (2, True)
 

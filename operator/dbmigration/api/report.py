@@ -91,6 +91,12 @@ class BackupRecord(Shown):
     """pg_dump's format: Custom, one file, or Directory, a folder."""
     compression: str | None = None
     """How it is compressed, where that was asked for: none, gzip, lz4 or zstd, and the level."""
+    globals_uri: str | None = None
+    """The server's roles (without passwords) and tablespaces beside it, as SQL: no dump of one database has them."""
+    globals_sha256: str | None = None
+    """SHA-256 of that file."""
+    globals_note: str | None = None
+    """Why there is no such file."""
 
 
 class DeclaredBackup(Shown):

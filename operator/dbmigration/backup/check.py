@@ -1,5 +1,6 @@
 """Is this backup still what was written? Asked of a file or folder on a volume, with no database at hand."""
 
+import hashlib
 import os
 import subprocess
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 from dbmigration.api.dumps import DumpFormat
 from dbmigration.api.reasons import Reason
 from dbmigration.backup.clients import Client, choose_restore_client
+from dbmigration.backup.cluster_globals import globals_path
 from dbmigration.backup.dump import offline_environment
 from dbmigration.backup.manifest import MANIFEST, folder_bytes, hash_file, hash_folder, read_manifest
 from dbmigration.backup.record import Backup, read_record, record_path
@@ -18,12 +20,14 @@ from dbmigration.errors import Permanent, Place
 
 
 def check_backup(dump: Path, *, clients: Sequence[Client] | None = None) -> Backup:
-    """Size and SHA-256 against the record beside the dump, then a full read by pg_restore. Returns the record.
+    """Size and SHA-256 against the record beside the dump (and of its globals), then a full read by pg_restore. Returns the record.
 
     A truncated dump and a flipped bit fail here; `pg_restore --list` would accept both. Raises Permanent(BACKUP_FAILED) naming the file
     and what is wrong, Transient(CLIENT_VERSION_MISMATCH) when no pg_restore here can read the dump. Memory is flat.
     """
     record = check_bytes(dump)
+    if record.globals_sha256 is not None:
+        _check_globals(globals_path(dump), record)
     client = choose_restore_client(record.dump_version, clients)
     read = subprocess.run(
         [client.pg_restore, "--file=/dev/null", dump],
@@ -73,6 +77,15 @@ def _check_folder(dump: Path, record: Backup, stop: StopRequest | None) -> None:
     for name in sorted(wanted.keys() | found.keys()):
         if wanted.get(name) != found.get(name):
             raise _damaged(dump, f"has other bytes in its file {name} than {MANIFEST} says: they changed after the backup")
+
+
+def _check_globals(path: Path, record: Backup) -> None:
+    try:
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as exc:
+        raise _damaged(path, f"cannot be read: {exc.strerror}") from exc
+    if found != record.globals_sha256:
+        raise _damaged(path, f"has SHA-256 {found}, the record says {record.globals_sha256}: its bytes changed after the backup")
 
 
 def _read_record(dump: Path) -> Backup:

@@ -17,6 +17,7 @@ from psycopg.conninfo import make_conninfo
 from dbmigration.api.dumps import DumpFormat
 from dbmigration.api.reasons import Reason
 from dbmigration.backup.clients import Client, choose_dump_client
+from dbmigration.backup.cluster_globals import globals_path, read_globals
 from dbmigration.backup.directory import dump_into_folder
 from dbmigration.backup.manifest import Hashed, hash_file
 from dbmigration.backup.partial import Partial, clean_stale, make_folder, open_partial, open_partial_folder, publish, write_all
@@ -49,7 +50,8 @@ def take_backup(
     clients: Sequence[Client] | None = None,
     shape: DumpShape = ONE_FILE,
 ) -> Backup:
-    """Dump the database into `directory`/`name_prefix`/`<database>-<UTC time>-<run id>.dump`, with its record as .json beside it.
+    """Dump the database into `directory`/`name_prefix`/`<database>-<UTC time>-<run id>.dump`, with its record as .json beside it,
+    and the server's roles and tablespaces as .globals.sql where they may be read.
 
     The dump is a file, or a folder of them (`shape`). All have mode 0600 and appear only when the dump was written, synced, read to its end
     by pg_restore, and hashed a second time from the disk. `directory` is made if only its last part is missing. Temporary files that dead
@@ -71,8 +73,9 @@ def take_backup(
             environment = child_environment(conninfo.libpq_environment())
             snapshot_lsn = read_lsn(conninfo)
             size, sha256 = (_into_folder if in_folder else _into_file)(partial, client, environment, shape, on_progress, stop)
+            found = read_globals(client, environment, server.database, stop)
             backup = Backup(
-                uri=f"{uri_base.rstrip('/')}/{final.relative_to(directory)}" if uri_base else final.absolute().as_uri(),
+                uri=_uri(final, directory, uri_base),
                 bytes=size,
                 sha256=sha256,
                 server_version=server.version,
@@ -84,9 +87,13 @@ def take_backup(
                 verified=True,
                 format=shape.format,
                 compression=shape.compression,
+                globals_uri=None if found.text is None else _uri(globals_path(final), directory, uri_base),
+                globals_sha256=found.sha256,
+                globals_note=found.note,
             )
             raise_if_stopped(stop)
-            publish(partial, record_path(final), backup.to_json().encode())
+            beside = None if found.text is None else (globals_path(final), found.text)
+            publish(partial, record_path(final), backup.to_json().encode(), beside=beside)
     return backup
 
 
@@ -159,6 +166,10 @@ def dump_into(
         )
     on_progress(size)
     return size, digest.hexdigest()
+
+
+def _uri(path: Path, directory: Path, base: str | None) -> str:
+    return f"{base.rstrip('/')}/{path.relative_to(directory)}" if base else path.absolute().as_uri()
 
 
 def _into_file(

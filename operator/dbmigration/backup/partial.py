@@ -85,21 +85,25 @@ def open_partial_folder(final: Path) -> Iterator[Partial]:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def publish(partial: Partial, record_path: Path, record: bytes) -> None:
+def publish(partial: Partial, record_path: Path, record: bytes, *, beside: tuple[Path, bytes] | None = None) -> None:
     """Give a synced dump, file or folder, its final name and put its record beside it, last: where a record stands, its dump is whole.
 
-    Raises OSError; then neither final name exists.
+    `beside`: another small file that comes with it. Raises OSError; then no final name exists.
     """
-    with open_partial(record_path) as written:
-        write_all(written.descriptor, memoryview(record))
-        os.fsync(written.descriptor)
+    with contextlib.ExitStack() as stack:
+        written = _written(stack, record_path, record)
+        more = _written(stack, *beside) if beside is not None else None
         try:
+            if more is not None:
+                more.path.rename(more.final)
             partial.path.rename(partial.final)
             written.path.rename(written.final)
             _sync_folder(partial.final.parent)
         except OSError:
             record_path.unlink(missing_ok=True)
             remove_dump(partial.final)
+            if more is not None:
+                more.final.unlink(missing_ok=True)
             raise
 
 
@@ -117,6 +121,13 @@ def write_all(descriptor: int, data: memoryview) -> None:
     """write(2) until all is written: a nearly full disk takes a part first and fails on the rest."""
     while data:
         data = data[os.write(descriptor, data) :]
+
+
+def _written(stack: contextlib.ExitStack, final: Path, content: bytes) -> Partial:
+    partial = stack.enter_context(open_partial(final))
+    write_all(partial.descriptor, memoryview(content))
+    os.fsync(partial.descriptor)
+    return partial
 
 
 def _make(folder: Path) -> None:

@@ -28,6 +28,9 @@ class Backup:
     restored_at: datetime | None = None
     format: str = "Custom"
     compression: str | None = None
+    globals_uri: str | None = None
+    globals_sha256: str | None = None
+    globals_note: str | None = None
 
     def to_json(self) -> str:
         """The record as it stands beside the dump: camelCase, as in the report and in status."""

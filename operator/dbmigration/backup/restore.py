@@ -111,7 +111,7 @@ def restored_copy(
     remedy = "ALTER ROLE … CREATEDB, or connect as a role that may"
     with temporary_database(conninfo, prefix, lambda _: definition, say, denied=remedy, private=private) as made:
         began = monotonic()
-        _restore(made, dump.absolute(), reader, stop, say, jobs)
+        _restore(made, dump.absolute(), reader, stop, say, jobs, record.globals_uri)
         restored_at = monotonic()
         say(f"restored in {restored_at - began:.1f} s; comparing it with the backup")
         hide = (conninfo.password or "",)
@@ -158,7 +158,9 @@ def _clients(record: Backup, server: Server) -> tuple[Client, Client]:
     return choose_restore_client(record.dump_version), choose_dump_client(server.version, server.major)
 
 
-def _restore(made: Temporary, dump: Path, client: Client, stop: StopRequest, say: Callable[[str], None], jobs: int) -> None:
+def _restore(
+    made: Temporary, dump: Path, client: Client, stop: StopRequest, say: Callable[[str], None], jobs: int, roles: str | None
+) -> None:
     argv = [str(client.pg_restore), "--exit-on-error", "--no-password", f"--jobs={jobs}", f"--dbname={made.name}"]
     environment = child_environment(made.conninfo.libpq_environment())
     told_at = monotonic()
@@ -175,10 +177,10 @@ def _restore(made: Temporary, dump: Path, client: Client, stop: StopRequest, say
     if why is None:
         return
     made.size()  # a server that is gone says so itself
-    raise Permanent(Reason.RESTORE_FAILED, f"The backup cannot be restored here: {_first_error(why)}. The new database was dropped.")
+    raise Permanent(Reason.RESTORE_FAILED, f"The backup cannot be restored here: {_first_error(why, roles)}. The new database was dropped.")
 
 
-def _first_error(said: str) -> str:
+def _first_error(said: str, roles: str | None = None) -> str:
     """pg_restore's first error without the command, and without a row's value; what is missing on this server, as a remedy."""
     match = _SAID.search(said)
     words = (match[1] if match else said).partition(" | ")[0]
@@ -186,7 +188,7 @@ def _first_error(said: str) -> str:
         words = value[1]
     words = re.sub(r"^could not execute query: ERROR: +", "", words)
     if re.fullmatch(r'role ".*" does not exist', words):
-        words += ": roles are not in a dump of one database, make it first (CREATE ROLE)"
+        words += ": roles are not in a dump of one database, make it first (CREATE ROLE" + (f"; {roles} has them all)" if roles else ")")
     elif "must be member of role" in words or "must be able to SET ROLE" in words:
         words += ": connect as a superuser, or as a member of the roles that own its objects"
     elif "is not available" in words:

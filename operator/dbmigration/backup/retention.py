@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from dbmigration.backup.cluster_globals import globals_path
 from dbmigration.backup.manifest import folder_bytes
 from dbmigration.backup.partial import remove_dump
 from dbmigration.backup.record import Backup, read_record
@@ -78,6 +79,7 @@ def remove(stored: Sequence[Stored]) -> None:
     """The dump first: a record that is left over says what is missing, and goes with the next removal. Raises OSError."""
     for each in stored:
         remove_dump(each.dump)
+        globals_path(each.dump).unlink(missing_ok=True)
         each.dump.with_suffix(".json").unlink(missing_ok=True)
 
 

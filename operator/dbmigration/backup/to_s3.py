@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -13,9 +14,10 @@ from dbmigration.api.dumps import DumpFormat
 from dbmigration.api.reasons import Reason
 from dbmigration.api.report import BackupRecord
 from dbmigration.backup.clients import Client, choose_dump_client
+from dbmigration.backup.cluster_globals import GLOBALS_SUFFIX, globals_path, read_globals
 from dbmigration.backup.dump import child_environment, dump_into, file_stem, folder_of, read_lsn
 from dbmigration.backup.partial import write_all
-from dbmigration.backup.record import Backup, record_path
+from dbmigration.backup.record import Backup, read_record, record_path
 from dbmigration.backup.retention import DUMP_SUFFIX, Retention, Stored, in_order, outdated
 from dbmigration.backup.s3 import SCHEME, Bucket, Objects
 from dbmigration.backup.shape import ONE_FILE, DumpShape
@@ -38,7 +40,8 @@ def take_backup_to_s3(
     clients: Sequence[Client] | None = None,
     shape: DumpShape = ONE_FILE,
 ) -> Backup:
-    """Dump the database into `bucket` as `name_prefix`/`<database>-<UTC time>-<run id>.dump`, with its record as .json beside it.
+    """Dump the database into `bucket` as `name_prefix`/`<database>-<UTC time>-<run id>.dump`, with its record as .json beside it,
+    and the server's roles and tablespaces as .globals.sql where they may be read.
 
     The record is written last, when the object was read back whole and has the SHA-256 of what pg_dump wrote: an object without a record
     is no backup. On any failure the object is removed; a process that is killed leaves parts, which a lifecycle rule of the bucket
@@ -56,6 +59,10 @@ def take_backup_to_s3(
         size, sha256 = dump_into(upload.write, client, environment, on_progress=on_progress, stop=stop, compression=shape.compression)
     try:
         _check_stored(objects, key, (size, sha256), stop)
+        found = read_globals(client, environment, server.database, stop)
+        if found.text is not None:
+            objects.write(_globals_key(key), found.text)
+            _check_stored(objects, _globals_key(key), (len(found.text), found.sha256), stop)
         backup = Backup(
             uri=f"{SCHEME}{bucket.name}/{key}",
             bytes=size,
@@ -68,6 +75,9 @@ def take_backup_to_s3(
             completed_at=datetime.now(UTC),
             verified=True,
             compression=shape.compression,
+            globals_uri=None if found.text is None else f"{SCHEME}{bucket.name}/{_globals_key(key)}",
+            globals_sha256=found.sha256,
+            globals_note=found.note,
         )
         raise_if_stopped(stop)
         objects.write(_record_key(key), backup.to_json().encode())
@@ -78,19 +88,29 @@ def take_backup_to_s3(
 
 
 def fetch(uri: str, bucket: Bucket, folder: Path, stop: StopRequest) -> Path:
-    """The dump at `uri` and its record, as files in `folder`. Its bytes are yet to be checked. Raises as `Objects.read`, OSError."""
+    """The dump at `uri`, what is beside it and its record, as files in `folder`; their bytes are yet to be checked.
+
+    Raises as `Objects.read`, OSError.
+    """
     key = uri.removeprefix(f"{SCHEME}{bucket.name}/")
     if not key.endswith(DUMP_SUFFIX):
         raise Usage(Reason.SPEC_INVALID, f"{uri} is no backup: its name has to end with {DUMP_SUFFIX}")
     objects = Objects(bucket)
     dump = folder / PurePosixPath(key).name
-    for source, path in ((_record_key(key), record_path(dump)), (key, dump)):
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            objects.read(source, partial(write_all, descriptor), stop)
-        finally:
-            os.close(descriptor)
+    _fetch(objects, _record_key(key), record_path(dump), stop)
+    with suppress(ValidationError):  # who checks the bytes says so
+        if read_record(record_path(dump)).globals_uri is not None:
+            _fetch(objects, _globals_key(key), globals_path(dump), stop)
+    _fetch(objects, key, dump, stop)
     return dump
+
+
+def _fetch(objects: Objects, key: str, path: Path, stop: StopRequest) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        objects.read(key, partial(write_all, descriptor), stop)
+    finally:
+        os.close(descriptor)
 
 
 def find_stored(objects: Objects) -> list[Stored]:
@@ -121,23 +141,27 @@ def remove_outdated_from(bucket: Bucket, retention: Retention, at: datetime) -> 
 
 def remove_stored(objects: Objects, stored: Sequence[Stored]) -> None:
     for each in stored:
-        objects.remove(str(each.dump), _record_key(str(each.dump)))
+        objects.remove(str(each.dump), _globals_key(str(each.dump)), _record_key(str(each.dump)))
 
 
 def _record_key(key: str) -> str:
     return key.removesuffix(DUMP_SUFFIX) + ".json"
 
 
+def _globals_key(key: str) -> str:
+    return key.removesuffix(DUMP_SUFFIX) + GLOBALS_SUFFIX
+
+
 def _take_back(objects: Objects, key: str, error: BaseException) -> None:
     """What went wrong before is the error that counts; that the object is still there is said in it."""
     try:
-        objects.remove(_record_key(key), key)
+        objects.remove(_record_key(key), _globals_key(key), key)
     except DbmigrationError as why:
         if isinstance(error, DbmigrationError):
             error.message += f" It is no backup, and could not be removed: {why.message}"
 
 
-def _check_stored(objects: Objects, key: str, written: tuple[int, str], stop: StopRequest) -> None:
+def _check_stored(objects: Objects, key: str, written: tuple[int, str | None], stop: StopRequest) -> None:
     """What the store really holds, not what it says that it got."""
     digest, size = hashlib.sha256(), 0
 
@@ -151,5 +175,5 @@ def _check_stored(objects: Objects, key: str, written: tuple[int, str], stop: St
         raise Transient(
             Reason.BACKUP_FAILED,
             f"The store does not hold what was written: {size} bytes with SHA-256 {digest.hexdigest()[:12]}… instead of {written[0]} with "
-            f"{written[1][:12]}….",
+            f"{str(written[1])[:12]}….",
         )

@@ -52,6 +52,14 @@ def declare(session: Session, external: ExternalBackup, result: RunResult, say: 
         _warn((f"WARNING: {point.warning}",), result, say)
 
 
+def say_globals(result: RunResult, say: Callable[[str], None]) -> None:
+    """The dump is whole without the server's roles and tablespaces; who restores it on another server will miss them."""
+    backup = result.backup
+    if backup is not None and backup.globals_note is not None:
+        said = f"WARNING: the server's roles and tablespaces are not beside the backup: {backup.globals_note}"
+        _warn((said,), result, say)
+
+
 def remove_outdated(target: BackupTarget, result: RunResult, say: Callable[[str], None]) -> None:
     """After a new verified backup. It is said what was removed; that it could not be is a warning, for the backup is there."""
     if target.keep_last is None and target.keep_days is None:

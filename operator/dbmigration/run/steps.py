@@ -139,7 +139,7 @@ class Steps:
             self.say(Step.BACKUP, "no backup: none was asked for", finished=True)
             return
         from dbmigration.backup.dump import take_backup
-        from dbmigration.run.before import check_space, remove_outdated
+        from dbmigration.run.before import check_space, remove_outdated, say_globals
 
         result.backup_reason = Reason.BACKUP_FAILED
         size = check_space(session, target, result, self.say_check)
@@ -161,6 +161,7 @@ class Steps:
         )
         result.backup_reason = Reason.BACKUP_VERIFIED
         self.say(Step.BACKUP, f"backed up and read to the end: {result.backup.uri}", done=result.backup.bytes, finished=True)
+        say_globals(result, self.say_check)
         remove_outdated(target, result, self.say_check)
 
     def check_window(self, done: int = 0, total: int | None = None, file: str | None = None, rehearsed_ms: int = 0) -> None:
