@@ -1,6 +1,7 @@
 """A backup that cannot be taken: nothing is applied, the resource says why, and it heals once there is room."""
 
 import json
+import secrets
 from typing import Final
 
 from dbmigration.api.conditions import ConditionType
@@ -13,6 +14,7 @@ from tests.e2e.watch import Json
 
 FIRST = {"001_first.sql": "CREATE TABLE first (id int);"}
 SECOND = {"002_second.sql": "CREATE TABLE second (id int);"}
+DUMPER_NAME: Final = "studio-dumper"
 FILL: Final = "CREATE TABLE ballast AS SELECT n, gen_random_uuid() AS text FROM generate_series(1, 200000) AS n"
 """Some 4 MB in a dump, since random values do not compress: more than the tiny volume holds."""
 
@@ -114,6 +116,33 @@ def test_a_backup_can_be_a_folder_that_several_connections_wrote(studio: Studio)
     # How the next one is to be made starts no run.
     studio.put_resource(backup=REQUIRE_BACKUP)
     assert studio.wait_ready(version="001").status.run == seen.status.run
+
+
+def test_the_dump_is_taken_by_its_own_role_and_of_the_migrated_database_only(studio: Studio) -> None:
+    """The role that migrates may not read everything; the one that dumps has a Secret that names the wrong database first."""
+    studio.put_volume()
+    studio.prepare(FIRST)
+    dumper, password = f"{studio.database.user}_dumper", secrets.token_hex(20)
+    studio.database.administer(f"CREATE ROLE {dumper} LOGIN PASSWORD '{password}' IN ROLE pg_read_all_data; CREATE TABLE theirs (id int)")
+    try:
+        right = studio.database.secret_keys() | {"user": dumper, "password": password}
+        put_dumper(studio, right | {"dbname": "postgres"})
+        studio.put_resource(backup=REQUIRE_BACKUP | {"secretRef": {"name": DUMPER_NAME}})
+        refused = studio.wait_reason(Reason.BACKUP_DATABASE_MISMATCH, stalled=False)
+        assert any(DUMPER_NAME in step for step in refused.status.next_steps)
+        assert nothing_applied(studio)
+        put_dumper(studio, right)
+        studio.retry("the right database")
+        seen = studio.wait_ready(version="001")
+    finally:
+        studio.database.administer(f"DROP ROLE {dumper}")
+    assert seen.status.backup is not None
+    logs = "".join(studio.kubectl("logs", f"job/{name}") for name in studio.jobs())
+    assert password not in logs + studio.kubectl("get", "dbm,events,jobs,pods", "-o", "yaml")
+
+
+def put_dumper(studio: Studio, keys: dict[str, str]) -> None:
+    studio.put({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": DUMPER_NAME}, "stringData": keys})
 
 
 def test_a_backup_that_somebody_else_takes_is_shown_as_declared_and_never_as_proved(studio: Studio) -> None:

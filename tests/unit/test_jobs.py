@@ -5,7 +5,16 @@ from typing import Any
 
 import pytest
 
-from dbmigration.api.request import BACKUP_DIR, CA_DIR, MIGRATIONS_DIR, REQUEST_VARIABLE, S3_SECRET_DIR, SECRET_DIR, RunRequest
+from dbmigration.api.request import (
+    BACKUP_DIR,
+    BACKUP_SECRET_DIR,
+    CA_DIR,
+    MIGRATIONS_DIR,
+    REQUEST_VARIABLE,
+    S3_SECRET_DIR,
+    SECRET_DIR,
+    RunRequest,
+)
 from dbmigration.api.spec import Spec
 from dbmigration.decide.decision import StartRun
 from dbmigration.decide.rules import decide
@@ -109,6 +118,17 @@ def test_a_bucket_needs_its_secret_and_no_volume() -> None:
     assert set(found) == {MIGRATIONS_DIR, SECRET_DIR, S3_SECRET_DIR, "/tmp"}
     assert found[S3_SECRET_DIR]["secret"] == {"secretName": "keys", "optional": True, "defaultMode": 0o440}
     assert set(mounts(manifest(spec(backup={"destination": {"s3": {"bucket": "backups"}}})))) == {MIGRATIONS_DIR, SECRET_DIR, "/tmp"}
+
+
+def test_who_dumps_has_a_secret_of_its_own_and_only_where_there_is_a_backup() -> None:
+    backup = {"destination": {"persistentVolumeClaim": {"claimName": "x"}}, "secretRef": {"name": "dumper", "keys": {"user": "login"}}}
+    given = spec(backup=backup)
+    found = mounts(manifest(given))
+    assert set(found) == {MIGRATIONS_DIR, SECRET_DIR, BACKUP_DIR, BACKUP_SECRET_DIR, "/tmp"}
+    assert found[BACKUP_SECRET_DIR]["secret"] == {"secretName": "dumper", "optional": True, "defaultMode": 0o440}
+    assert found[BACKUP_SECRET_DIR]["ro"]
+    request = start(given).request.backup
+    assert (request.secret_name, request.secret_keys.user) == ("dumper", "login")
 
 
 def test_no_backup_no_volume() -> None:

@@ -39,6 +39,8 @@ def test_defaults_are_the_careful_ones() -> None:
         {"backup": {"destination": {"persistentVolumeClaim": {"claimName": "x"}}, "compression": "zip"}},
         {"backup": {"destination": {"persistentVolumeClaim": {"claimName": "x"}}, "compression": "gzip:10"}},
         {"backup": {"destination": {"persistentVolumeClaim": {"claimName": "x"}}, "compression": "none:1"}},
+        {"backup": {"policy": "Skip", "secretRef": {"name": "x"}}},
+        {"backup": {"policy": "External", "external": {"provider": "x"}, "secretRef": {"name": "x"}}},
         {"backup": {"policy": "Skip", "external": {"provider": "x"}}},
         {"backup": {"destination": {"s3": {"bucket": "backups"}}, "external": {"provider": "x"}}},
         {"backup": {"destination": {}}},

@@ -6,10 +6,15 @@ from typing import Annotated, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
+from dbmigration.api.database import SecretRef
 from dbmigration.api.dumps import COMPRESSION_PATTERN, DumpFormat
 from dbmigration.api.fields import Duration, ObjectName, SpecModel, rule, rules
 
 _KEEPS_SOMETHING = "backup.retention needs keepLast, keepDays or both; to keep every backup leave retention out"
+
+
+BACKUP_SECRET = "backup.secretRef"  # noqa: S105 - the name of a field
+"""How a message says that it is about the dump's own connection."""
 
 
 class PersistentVolumeClaimRef(SpecModel):
@@ -129,6 +134,7 @@ _DIRECTORY_ON_VOLUME = (
     "backup.format Directory is a folder of files and goes to backup.destination.persistentVolumeClaim: with s3 leave format out"
 )
 _JOBS_IN_DIRECTORY = "backup.jobs is how many connections write the files of format Directory: write format: Directory, or leave jobs out"
+_OF_A_DUMP = "backup.secretRef is who takes the dump, and goes with policy Required only: leave it out"
 _NEEDS_EXTERNAL = 'backup.policy External needs what protects the database: external: {provider: "pgBackRest, stanza studio"}'
 _TAKES_NO_EXTERNAL = "backup.external goes with policy External only: leave it out, or write policy: External"
 
@@ -144,6 +150,7 @@ class Backup(SpecModel):
             rule("self.format != 'Directory' || !has(self.destination) || !has(self.destination.s3)", _DIRECTORY_ON_VOLUME),
             rule("self.jobs == 1 || self.format == 'Directory'", _JOBS_IN_DIRECTORY),
             rule("self.policy != 'External' || has(self.external)", _NEEDS_EXTERNAL),
+            rule("self.policy == 'Required' || !has(self.secretRef)", _OF_A_DUMP),
             rule("self.policy == 'External' || !has(self.external)", _TAKES_NO_EXTERNAL),
         )
     )
@@ -162,6 +169,9 @@ class Backup(SpecModel):
     compression: Compression | None = None
     """none, gzip, lz4 or zstd, and a level if need be: zstd:3. lz4 and zstd need a server of PostgreSQL 16 or newer. Without it, what
     pg_dump does by itself: gzip."""
+    secret_ref: SecretRef | None = None
+    """The Secret with the connection that pg_dump uses, with the keys of database.secretRef: a role that may read everything, where the
+    one that migrates may not. It has to lead to the same database. Without it, the dump uses that of database.secretRef."""
     external: ExternalBackup | None = None
     """What protects the database. Needed by policy External."""
 
@@ -179,6 +189,8 @@ class Backup(SpecModel):
             raise ValueError(_JOBS_IN_DIRECTORY)
         if self.policy is BackupPolicy.EXTERNAL and self.external is None:
             raise ValueError(_NEEDS_EXTERNAL)
+        if self.policy is not BackupPolicy.REQUIRED and self.secret_ref is not None:
+            raise ValueError(_OF_A_DUMP)
         if self.policy is not BackupPolicy.EXTERNAL and self.external is not None:
             raise ValueError(_TAKES_NO_EXTERNAL)
         return self

@@ -39,6 +39,7 @@ class Reason(StrEnum):
     LOCK_HELD = "LockHeld"
     BACKUP_FAILED = "BackupFailed"
     BACKUP_SPACE_LOW = "BackupSpaceLow"
+    BACKUP_DATABASE_MISMATCH = "BackupDatabaseMismatch"
     CLIENT_VERSION_MISMATCH = "ClientVersionMismatch"
     POD_NOT_STARTED = "PodNotStarted"
     IMAGE_PULL_FAILED = "ImagePullFailed"

@@ -12,6 +12,7 @@ REQUEST_VARIABLE = "DBMIGRATION_REQUEST"
 # Where the Job mounts things. Both sides read these, so they stand here.
 MIGRATIONS_DIR = "/run/dbmigration/migrations"
 S3_SECRET_DIR = "/run/dbmigration/s3"  # noqa: S105 - a folder's name
+BACKUP_SECRET_DIR = "/run/dbmigration/dump"  # noqa: S105 - a folder's name
 SECRET_DIR = "/run/dbmigration/secret"  # noqa: S105 - a folder's name
 REHEARSAL_SECRET_DIR = "/run/dbmigration/rehearsal"  # noqa: S105 - a folder's name
 CA_DIR = "/run/dbmigration/ca"
@@ -78,7 +79,8 @@ class ExternalRequest(Model):
 class BackupRequest(Model):
     """`required` False: no dump is taken. `prefix` is the folder below the volume's root, `uri_base` the volume's name
     in the record's URI, like "pvc://claim". `keep_last` and `keep_days`: which older backups of the folder stay; neither: all.
-    `format`, `jobs` and `compression` as in `backup.shape`. `external`: it says policy External."""
+    `format`, `jobs` and `compression` as in `backup.shape`. `external`: it says policy External.
+    `secret_name`: pg_dump connects with the Secret mounted at BACKUP_SECRET_DIR, read with `secret_keys`; None: as the run does."""
 
     required: bool
     prefix: str = ""
@@ -90,6 +92,8 @@ class BackupRequest(Model):
     jobs: int = 1
     compression: str | None = None
     external: ExternalRequest | None = None
+    secret_name: str | None = None
+    secret_keys: SecretKeys = Field(default_factory=SecretKeys)
 
 
 class RehearsalRequest(Model):

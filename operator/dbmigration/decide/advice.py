@@ -54,6 +54,10 @@ _STEPS: Final[Mapping[Reason, tuple[str, ...]]] = MappingProxyType(
             "make room: delete old backups, or enlarge the volume: `kubectl get pvc -n {namespace} {claim}`",
             _AT_ONCE,
         ),
+        Reason.BACKUP_DATABASE_MISMATCH: (
+            "give the same database's own address in the Secret of spec.backup.secretRef: `kubectl describe secret -n {namespace} {dumps}`",
+            _AT_ONCE,
+        ),
         Reason.CLIENT_VERSION_MISMATCH: ("use an image that has pg_dump of the server's major version",),
         Reason.POD_NOT_STARTED: (f"see what holds the pod up: {_EVENTS}",),
         Reason.IMAGE_PULL_FAILED: (f"correct the image, or spec.job.imagePullSecrets: {_EVENTS}",),
@@ -134,6 +138,7 @@ def _words(observed: Observed, status: Status) -> dict[str, str]:
         "name": observed.name,
         "job": run.job_name if run else "NAME",
         "where": where,
+        "dumps": (spec.backup.secret_ref or spec.database.secret_ref).name if spec else "NAME",
         "secret": spec.database.secret_ref.name if spec else "NAME",
         "stage": _stage(observed),
         "files": _looking_at_files(observed, spec),

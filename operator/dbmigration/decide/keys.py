@@ -10,7 +10,7 @@ from dbmigration.decide.observed import FetchedSource, FoundSource, Observed, Ru
 _RUN_FIELDS = {"database", "environment", "target", "rollback", "history", "execution", "backup", "baseline"}
 _GATES = {"window", "approval", "promotion"}
 _POD_FIELDS = {"job", "source", "database", "backup", "rehearsal"}
-_NO_RESULT = {"backup": {"retention", "external", "format", "jobs", "compression"}}
+_NO_RESULT = {"backup": {"retention", "external", "format", "jobs", "compression", "secret_ref"}}
 _NAME_PART = 40
 _HASH = 16
 

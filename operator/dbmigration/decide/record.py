@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from dbmigration.api.backup import BACKUP_SECRET
 from dbmigration.api.conditions import MESSAGE_LIMIT, Proof, Verdict, Work, clip, set_conditions
 from dbmigration.api.durations import milliseconds
 from dbmigration.api.reasons import Reason
@@ -151,7 +152,7 @@ def _finished(observed: Observed, run: RunStatus, result: Result, now: datetime)
 
 def _with_secret(observed: Observed, reason: Reason, message: str) -> str:
     """The run only sees a mounted folder; a person wants to know which Secret that is."""
-    if observed.spec is None or reason not in _ABOUT_THE_SECRET or REHEARSAL_SERVER in message:
+    if observed.spec is None or reason not in _ABOUT_THE_SECRET or REHEARSAL_SERVER in message or BACKUP_SECRET in message:
         return message
     return f"{clip(message, 700)} (Secret {observed.spec.database.secret_ref.name})"
 

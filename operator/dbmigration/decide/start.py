@@ -1,6 +1,7 @@
 """From a spec to one run: the request that the Job gets."""
 
 from dbmigration.api.backup import BackupPolicy, ExternalBackup, S3Destination
+from dbmigration.api.database import SecretRef
 from dbmigration.api.durations import milliseconds
 from dbmigration.api.reasons import Reason
 from dbmigration.api.request import (
@@ -64,7 +65,7 @@ def _request(observed: Observed, spec: Spec, source: KnownSource, name: str, att
         claimed_by=spec.database.take_over,
         history_schema=spec.history.schema_ if spec.history else None,
         history_table=spec.history.table if spec.history else None,
-        secret_keys=_secret_keys(spec),
+        secret_keys=_secret_keys(spec.database.secret_ref),
         tls_mode=spec.database.tls.mode if spec.database.tls else None,
         ca_key=_ca_key(spec),
         execution=ExecutionRequest(
@@ -98,6 +99,8 @@ def _backup(observed: Observed, spec: Spec) -> BackupRequest:
         format=spec.backup.format,
         jobs=spec.backup.jobs,
         compression=spec.backup.compression,
+        secret_name=spec.backup.secret_ref.name if spec.backup.secret_ref else None,
+        secret_keys=_secret_keys(spec.backup.secret_ref) if spec.backup.secret_ref else SecretKeys(),
     )
 
 
@@ -126,8 +129,7 @@ def _asks_again(observed: Observed) -> bool:
     return bool(observed.retry) and observed.status.run is not None and observed.retry != observed.status.last_handled_retry
 
 
-def _secret_keys(spec: Spec) -> SecretKeys:
-    reference = spec.database.secret_ref
+def _secret_keys(reference: SecretRef) -> SecretKeys:
     if reference.key is not None:
         return SecretKeys(uri=reference.key)
     return SecretKeys(**reference.keys.model_dump()) if reference.keys else SecretKeys()

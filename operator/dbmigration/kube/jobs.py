@@ -26,6 +26,7 @@ from dbmigration.api.names import (
 )
 from dbmigration.api.request import (
     BACKUP_DIR,
+    BACKUP_SECRET_DIR,
     CA_DIR,
     MIGRATIONS_DIR,
     REHEARSAL_SECRET_DIR,
@@ -174,6 +175,9 @@ def _mounts(spec: Spec, *, backup: bool) -> list[tuple[Manifest, Manifest]]:
         mounts.append(_mount("rehearsal", REHEARSAL_SECRET_DIR, {"secret": other}, read_only=True))
     if backup and spec.backup.destination is not None:
         mounts += _destination(spec.backup.destination)
+    if backup and spec.backup.secret_ref is not None:
+        dumps = {"secretName": spec.backup.secret_ref.name, "optional": True, "defaultMode": _OWNER_READS}
+        mounts.append(_mount("dump", BACKUP_SECRET_DIR, {"secret": dumps}, read_only=True))
     return mounts
 
 

@@ -1,12 +1,16 @@
 """What is looked at between the plan and the backup, and only where something is to be done."""
 
 from collections.abc import Callable
+from typing import Final
 
 from dbmigration.api.reasons import Reason
-from dbmigration.errors import DbmigrationError
-from dbmigration.postgres.session import Session
+from dbmigration.errors import DbmigrationError, Transient
+from dbmigration.postgres.session import Server, Session
 from dbmigration.run.options import BackupTarget, ExternalBackup
 from dbmigration.run.result import RunResult, now
+
+_SESSION: Final = "SELECT datname::text, usename::text, application_name FROM pg_catalog.pg_stat_activity WHERE pid = %s"
+"""What every role may see of every session."""
 
 
 def look_before(session: Session, result: RunResult, say: Callable[[str], None]) -> None:
@@ -20,6 +24,35 @@ def look_before(session: Session, result: RunResult, say: Callable[[str], None])
             raise
         found = (f"WARNING: what stands in the way on the server could not be looked for: {error.message}",)
     _warn(found, result, say)
+
+
+def who_dumps(session: Session, target: BackupTarget) -> Server:
+    """The server as `target.conninfo` finds it, which has to be the one that `session` is connected to, and its database.
+
+    Raises Transient BACKUP_DATABASE_MISMATCH, also for a copy of the server or its standby, which have the same identity but not the
+    session; and what `connect` raises.
+    """
+    from dbmigration.api.backup import BACKUP_SECRET
+    from dbmigration.postgres.session import connect
+    from dbmigration.postgres.settings import Settings
+
+    assert target.conninfo is not None  # noqa: S101 - the caller has looked
+    try:
+        with connect(target.conninfo, application_name="dbmigration/backup", settings=Settings(writable=False)) as other:
+            seen = other.query(_SESSION, (session.pid,))
+    except DbmigrationError as error:
+        error.message = f"{BACKUP_SECRET}: {error.message}"
+        raise
+    same = other.server.identity == session.server.identity
+    if not same or seen != session.query(_SESSION, (session.pid,)):
+        found = f"database {other.server.database} (identity {other.server.identity})"
+        wanted = f"{session.server.database} (identity {session.server.identity})"
+        copy = "; it has that identity, but is another server: a copy or a standby" if same else ""
+        raise Transient(
+            Reason.BACKUP_DATABASE_MISMATCH,
+            f"{BACKUP_SECRET} leads to {found} and not to {wanted}, which is migrated{copy}. Nothing was dumped, nothing was migrated",
+        )
+    return other.server
 
 
 def check_space(session: Session, target: BackupTarget, result: RunResult, say: Callable[[str], None]) -> int:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from dbmigration.api import request as api
+from dbmigration.api.backup import BACKUP_SECRET
 from dbmigration.api.reasons import Reason
 from dbmigration.api.rehearsal import REHEARSAL_SERVER
 from dbmigration.api.report import REPORT_KEY, Outcome, Report
@@ -157,7 +158,7 @@ def _options(request: api.RunRequest) -> RunOptions:
             lock_retries=execution.lock_retries,
         ),
         out_of_order=execution.out_of_order,
-        backup=_backup_target(request.backup),
+        backup=_backup_target(request),
         external=ExternalBackup(**request.backup.external.model_dump()) if request.backup.external else None,
         expected_digest=request.source_digest,
         fetch=_fetch(request.fetch) if request.fetch is not None else None,
@@ -191,12 +192,31 @@ def _fetch(request: api.FetchRequest) -> "Fetch":
     return fetch
 
 
-def _backup_target(request: api.BackupRequest) -> BackupTarget | None:
-    if not request.required:
+def _backup_target(request: api.RunRequest) -> BackupTarget | None:
+    """Raises Transient SECRET_MISSING, SECRET_INVALID and as `_bucket`."""
+    backup = request.backup
+    if not backup.required:
         return None
-    bucket = _bucket(request.s3) if request.s3 is not None else None
-    shape = DumpShape(request.format, request.jobs, request.compression)
-    return BackupTarget(Path(api.BACKUP_DIR), request.prefix, request.uri_base, request.keep_last, request.keep_days, bucket, shape)
+    return BackupTarget(
+        Path(api.BACKUP_DIR),
+        backup.prefix,
+        backup.uri_base,
+        backup.keep_last,
+        backup.keep_days,
+        _bucket(backup.s3) if backup.s3 is not None else None,
+        DumpShape(backup.format, backup.jobs, backup.compression),
+        _who_dumps(request) if backup.secret_name is not None else None,
+    )
+
+
+def _who_dumps(request: api.RunRequest) -> ConnInfo:
+    """The server is the same, and so is how it is known."""
+    ca_file = Path(api.CA_DIR) / request.ca_key if request.ca_key else None
+    try:
+        return ConnInfo.from_secret(Path(api.BACKUP_SECRET_DIR), request.backup.secret_keys, tls_mode=request.tls_mode, ca_file=ca_file)
+    except DbmigrationError as error:
+        error.message = f"{BACKUP_SECRET} {request.backup.secret_name}: {error.message}"
+        raise
 
 
 def _rehearsal(request: api.RehearsalRequest) -> Rehearsal:

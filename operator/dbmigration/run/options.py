@@ -25,7 +25,7 @@ class BackupTarget:
 
     `uri_base` is how the root is called outside of this machine, like "pvc://claim"; None: as a file. `keep_last` and `keep_days`: which of
     the folder's backups stay once there is a newer one, if either is given (see `backup.retention`). `bucket`: it goes there instead, in
-    one file, and `directory` is not looked at.
+    one file, and `directory` is not looked at. `conninfo`: who takes the dump, where it is not the role that migrates.
     """
 
     directory: Path
@@ -35,6 +35,7 @@ class BackupTarget:
     keep_days: int | None = None
     bucket: "Bucket | None" = None
     shape: DumpShape = ONE_FILE
+    conninfo: "ConnInfo | None" = None
 
 
 @dataclass(frozen=True, slots=True)

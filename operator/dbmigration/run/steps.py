@@ -139,9 +139,10 @@ class Steps:
             self.say(Step.BACKUP, "no backup: none was asked for", finished=True)
             return
         from dbmigration.backup.dump import take_backup
-        from dbmigration.run.before import check_space, remove_outdated, say_globals
+        from dbmigration.run.before import check_space, remove_outdated, say_globals, who_dumps
 
         result.backup_reason = Reason.BACKUP_FAILED
+        server = session.server if target.conninfo is None else who_dumps(session, target)
         size = check_space(session, target, result, self.say_check)
         self.say(Step.BACKUP, "backing up")
         if target.bucket is not None:
@@ -151,8 +152,8 @@ class Steps:
         else:
             take = partial(take_backup, directory=target.directory, uri_base=target.uri_base)
         result.backup = take(
-            self.conninfo,
-            session.server,
+            target.conninfo or self.conninfo,
+            server,
             name_prefix=target.prefix,
             run_id=self.options.run_id,
             on_progress=lambda done: self.say(Step.BACKUP, f"backing up: {done / 1e6:.1f} MB", done=done),
