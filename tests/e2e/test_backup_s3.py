@@ -7,9 +7,11 @@ from typing import Any, Final
 import pytest
 
 from dbmigration.api.conditions import ConditionType
+from dbmigration.api.names import RESTORE_UID_LABEL
 from dbmigration.api.reasons import Reason
 from tests.cluster.images import operator_image
 from tests.cluster.local.programs import VERSITYGW, built
+from tests.e2e.restores import Restore, suspend
 from tests.e2e.studio import Studio
 
 FIRST: Final = {"001_first.sql": "CREATE TABLE first (id int);"}
@@ -109,3 +111,32 @@ def test_backups_go_to_the_bucket_and_old_ones_go(studio: Studio) -> None:
     logs = "".join(studio.kubectl("logs", f"job/{name}") for name in studio.jobs())
     assert "removed outdated backup" in logs
     assert SECRET not in logs + studio.kubectl("get", "dbm,events,jobs,pods", "-l", "app!=s3", "-o", "yaml")
+
+
+@pytest.mark.usefixtures("store")
+def test_a_backup_in_the_bucket_comes_back_and_a_missing_one_leaves_nothing(studio: Studio) -> None:
+    put_keys(studio, SECRET)
+    studio.database.administer(f'ALTER ROLE "{studio.database.user}" CREATEDB')
+    studio.start(
+        FIRST | {"002_rows.sql": "INSERT INTO first SELECT generate_series(1, 500);"}, backup=destination(), lint={"failOn": "never"}
+    )
+    studio.put_files(FIRST | {"002_rows.sql": "INSERT INTO first SELECT generate_series(1, 500);", "003_lose.sql": "DELETE FROM first;"})
+    studio.wait_ready(version="003")
+    into = f"{studio.database.name}_restored"
+    gone = Restore(studio, "gone")
+    gone.make(into, {"uri": f"s3://backups/prod/{studio.namespace}/studio/nothing.dump"})
+    assert "There is no backup" in gone.wait_stalled(Reason.RESTORE_FAILED).message
+    assert studio.database.administer(f"SELECT count(*) FROM pg_database WHERE datname = '{into}'") == ["0"]
+
+    back = Restore(studio, "back")
+    back.make(into)
+    restored = back.wait_ready(Reason.RESTORED)
+    assert str(restored.status.backup_uri).startswith("s3://backups/prod/")
+    suspend(studio)
+    back.patch(swap=True)
+    back.wait_ready(Reason.SWAPPED)
+    assert studio.database.rows("SELECT count(*) FROM first") == ["500"]
+    jobs = studio.kubectl("get", "jobs", "-o", "name", "-l", RESTORE_UID_LABEL).split()
+    logs = "".join(studio.kubectl("logs", job, "--tail=-1") for job in jobs)
+    assert "fetched s3://backups/prod/" in logs
+    assert SECRET not in logs + studio.kubectl("get", "dbr,events,jobs", "-o", "yaml")

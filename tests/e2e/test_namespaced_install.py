@@ -17,7 +17,7 @@ from tests.e2e.test_rights import may
 
 FIRST = {"001_first.sql": "CREATE TABLE first (id int);"}
 SECOND = FIRST | {"002_second.sql": "CREATE TABLE second (id int);"}
-OURS = ("databasemigrations", "migrationapprovals", "configmaps", "jobs", "pods", "events", "secrets")
+OURS = ("databasemigrations", "databaserestores", "migrationapprovals", "configmaps", "jobs", "pods", "events", "secrets")
 
 
 @dataclass(frozen=True)

@@ -145,11 +145,23 @@ def test_the_claim_goes_with_the_name(pair: tuple[Database, Database], tmp_path:
 
 def test_a_backup_older_than_the_claim(pair: tuple[Database, Database]) -> None:
     live, copy = pair
-    succeeds(live, "apply", *WORDS)
     with live.connect() as session:
         claim.write(session, HistoryTable("platform", "schema_migrations"), claim.Owner("prod", "studio"), run_id="r")
     assert swapped(live, copy) is not None
     assert ["the next run claims it again" in line for line in said] == [True]
+
+
+def test_files_that_the_backup_has_not_are_rolled_back_there_and_the_claim_stays(pair: tuple[Database, Database]) -> None:
+    live, copy = pair
+    succeeds(live, "apply", *WORDS)
+    with live.connect() as session:
+        claim.write(session, HistoryTable("platform", "schema_migrations"), claim.Owner("prod", "studio"), run_id="r")
+    done = swapped(live, copy)
+    assert done is not None
+    assert len(done.set_aside) == 4
+    ended = dbmigration(live, "apply", *WORDS, "--claimed-by", "prod/studio")
+    assert (ended.status, "RolledBack" in ended.err) == (1, True)
+    assert "prod/studio migrates this database" in dbmigration(live, "apply", *WORDS).err
 
 
 @contextmanager

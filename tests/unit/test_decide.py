@@ -12,7 +12,7 @@ from dbmigration.api.spec import Spec
 from dbmigration.api.status import PlanStatus, ProgressStatus, RunStatus, Status
 from dbmigration.decide import keys
 from dbmigration.decide.decision import Decision
-from dbmigration.decide.observed import Blocked, InvalidSource, JobSeen, MissingSource, Observed, PodSeen, PodState, Progress
+from dbmigration.decide.observed import Blocked, InvalidSource, JobSeen, MissingSource, Observed, PodSeen, PodState, Progress, RestoreJob
 from dbmigration.decide.progress import summary_of
 from dbmigration.decide.rules import JOBS_KEPT, RULES, decide, start_refused
 from tests.unit.observing import (
@@ -325,6 +325,21 @@ TABLE = [
 ]
 
 
+AT_WORK = RestoreJob("back-restore-1", "back", "restore", NOW, over=False)
+SWAPPED = RestoreJob("back-swap-1", "back", "swap", NOW, over=True, swapped=True)
+TABLE += [
+    ("a restore is at work", seen(restores=(AT_WORK,)), "restore_active", ("False", "RestoreRunning", RECONCILING)),
+    ("a restore is over", seen(restores=(replace(AT_WORK, over=True),)), "run_due", ("False", "Running", RECONCILING)),
+    (
+        "a restore is at work and nothing is to do",
+        seen(status=status(succeeded()), restores=(AT_WORK,)),
+        "settled",
+        ("True", "UpToDate", NEITHER),
+    ),
+    ("the database was replaced", seen(status=status(succeeded()), restores=(SWAPPED,)), "database_replaced", None),
+]
+
+
 @pytest.mark.parametrize(("observed", "rule", "says"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE])
 def test_rule_and_reason(observed: Observed, rule: str, says: tuple[str, str, str] | None) -> None:
     decision = decide(observed, NOW)
@@ -348,7 +363,7 @@ def test_only_run_due_starts_a_run(observed: Observed) -> None:
 def test_deciding_again_on_the_same_facts_changes_nothing(observed: Observed) -> None:
     """An idle operator writes nothing: what was decided is stable once it is written, and is announced once."""
     first = decide(observed, NOW)
-    if first.start is not None or first.rule in ("run_finished", "run_unstarted_outdated", "run_vanished"):
+    if first.start is not None or first.rule in ("run_finished", "run_unstarted_outdated", "run_vanished", "database_replaced"):
         return
     again = decide(Observed(**{f: getattr(observed, f) for f in Observed.__slots__} | {"status": first.status}), NOW + timedelta(seconds=5))
     assert again.status == first.status
@@ -755,3 +770,38 @@ def test_a_pod_that_may_have_started_is_looked_at_again_as_soon_as_that_is_known
     decision = decide(observed, NOW)
     assert (decision.remove_jobs, decision.again_after) == ((), timedelta(seconds=7))
     assert decide(observed, NOW + timedelta(seconds=7)).rule == "run_unstarted_outdated"
+
+
+def test_what_was_known_of_a_replaced_database_answers_for_nothing() -> None:
+    """Without that, the stored success of the old database would make the restored one Ready, with nothing run and nothing looked at."""
+    before = decide(seen(jobs=(ended(report()),)), NOW).status
+    assert (before.version, before.database is not None) == ("004", True)
+    replaced = decide(seen(status=before, restores=(SWAPPED,)), NOW)
+    after = replaced.status
+    assert (after.version, after.applied, after.database, after.plan, after.migrations) == (None, None, None, None, ())
+    assert after.backup == before.backup
+    assert after.runs == before.runs
+    assert after.replaced is not None
+    assert (after.replaced.by, after.replaced.job_name) == ("back", "back-swap-1")
+    assert [a.reason for a in replaced.announcements] == ["DatabaseReplaced"]
+    waits = decide(seen(spec=SUSPENDED, status=after, restores=(SWAPPED,)), NOW)
+    assert ready(waits) == ("False", "Suspended", NEITHER)
+    assert "back replaced the database" in waits.status.conditions[0].message
+    assert decide(seen(status=after, restores=(SWAPPED,)), NOW).rule == "run_due"
+
+
+def test_a_replacement_is_noticed_once() -> None:
+    after = decide(seen(status=status(succeeded()), restores=(SWAPPED,)), NOW).status
+    older = replace(SWAPPED, name="back-swap-0", created_at=NOW - timedelta(days=1))
+    assert decide(seen(status=after, restores=(older,)), NOW).rule == "run_due"
+    newer = replace(SWAPPED, name="again-swap-1", created_at=NOW + timedelta(days=1))
+    assert decide(seen(status=after, restores=(SWAPPED, newer)), NOW + timedelta(days=1)).rule == "database_replaced"
+
+
+def test_a_file_that_was_set_aside_runs_again_when_a_person_asks() -> None:
+    after = decide(seen(status=status(succeeded()), restores=(SWAPPED,)), NOW).status
+    asked = decide(seen(status=after, retry="as it is"), NOW).start
+    unasked = decide(seen(status=after), NOW).start
+    assert asked is not None
+    assert unasked is not None
+    assert (asked.request.reapply_rolled_back, unasked.request.reapply_rolled_back) == (True, False)

@@ -145,7 +145,10 @@ def test_the_operators_role_has_no_word_about_secrets() -> None:
     }
     assert not [g for g in granted if g[1] in ("secrets", "*") or g[2] == "*" or g[0] == "*"]
     writes = {(resource, verb) for _, resource, verb in granted if verb not in ("get", "list", "watch")}
-    assert writes == {("databasemigrations/status", "patch"), ("jobs", "create"), ("jobs", "delete"), ("events", "create")}
+    assert writes == {
+        *(("databasemigrations/status", "patch"), ("databaserestores/status", "patch")),
+        *(("jobs", "create"), ("jobs", "delete"), ("events", "create")),
+    }
 
 
 def test_deployment_is_restricted_and_alone() -> None:
@@ -161,6 +164,26 @@ def test_deployment_is_restricted_and_alone() -> None:
         "capabilities": {"drop": ["ALL"]},
     }
     assert {"startupProbe", "livenessProbe", "readinessProbe"} <= set(container)
+
+
+def test_only_the_restorer_may_make_a_restore() -> None:
+    roles = [m for m in manifests("base") if m["kind"] == "ClusterRole"]
+    writers = {
+        (role["metadata"]["name"], bool(role["metadata"].get("labels")))
+        for role in roles
+        for rule in role["rules"]
+        if "databaserestores" in rule["resources"] and "create" in rule["verbs"]
+    }
+    assert writers == {("dbmigration-restorer", False)}, "in no aggregated role"
+
+
+def test_samples_of_restores_are_valid() -> None:
+    from dbmigration.api.restore import RestoreSpec
+
+    samples = [m for m in manifests("samples") if m["kind"] == "DatabaseRestore"]
+    assert samples
+    for sample in samples:
+        assert not RestoreSpec.model_validate(sample["spec"]).swap
 
 
 def test_samples_are_valid_resources() -> None:

@@ -24,6 +24,8 @@ class ConditionType(StrEnum):
     BACKED_UP = "BackedUp"
     VERIFIED = "Verified"
     SCHEMA_IN_SYNC = "SchemaInSync"
+    RESTORED = "Restored"
+    SWAPPED = "Swapped"
 
 
 class Condition(Reported):
@@ -32,7 +34,7 @@ class Condition(Reported):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     type: str = Field(max_length=316)
-    """Ready, Reconciling, Stalled, BackedUp, Verified or SchemaInSync."""
+    """Ready, Reconciling, Stalled, or what else is known about it."""
     status: str = Field(json_schema_extra={"enum": ["True", "False", "Unknown"]})
     """True, False or Unknown."""
     reason: str = Field(min_length=1, max_length=1024)
@@ -69,7 +71,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What is to be said of BackedUp, Verified or SchemaInSync. `proved` None: nobody knows."""
+    """What is to be said of one of the other conditions. `proved` None: nobody knows."""
 
     proved: bool | None
     reason: str
@@ -96,10 +98,13 @@ def set_conditions(
     backed_up: Proof | None = None,
     verified: Proof | None = None,
     in_sync: Proof | None = None,
+    restored: Proof | None = None,
+    swapped: Proof | None = None,
 ) -> tuple[Condition, ...]:
     """All conditions of the resource after `verdict`, in a fixed order.
 
-    `backed_up`, `verified` and `in_sync` None: what was said before stays, about the present generation.
+    `backed_up` and its like None: what was said before stays, about the present generation. `restored` and `swapped` are a
+    DatabaseRestore's.
     """
 
     def condition(kind: ConditionType, status: bool | None, reason: str, message: str) -> Condition:
@@ -118,6 +123,8 @@ def set_conditions(
         proof(ConditionType.BACKED_UP, backed_up),
         proof(ConditionType.VERIFIED, verified),
         proof(ConditionType.SCHEMA_IN_SYNC, in_sync),
+        proof(ConditionType.RESTORED, restored),
+        proof(ConditionType.SWAPPED, swapped),
     )
     return tuple(c for c in found if c is not None)
 

@@ -10,6 +10,10 @@ API_VERSION = f"{GROUP}/{VERSION}"
 APPROVAL_KIND = "MigrationApproval"
 APPROVAL_PLURAL = "migrationapprovals"
 
+RESTORE_KIND = "DatabaseRestore"
+RESTORE_PLURAL = "databaserestores"
+RESTORE_SHORT_NAME = "dbr"
+
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 MANAGED_BY = "dbmigration-operator"
 
@@ -33,6 +37,11 @@ CHECK_DRIFT_ANNOTATION = f"{GROUP}/check-drift"
 PURPOSE_ANNOTATION = f"{GROUP}/purpose"
 """On Jobs: `look` where it is no run, but a look at the schema."""
 LOOK = "look"
+
+RESTORE_UID_LABEL = f"{GROUP}/restore-uid"
+"""On Jobs and pods of a DatabaseRestore: its uid. UID_LABEL has there that of the DatabaseMigration, whose list of Jobs so shows them."""
+RESTORE_ANNOTATION = f"{GROUP}/restore"
+"""On Jobs and pods of a DatabaseRestore: its name. PURPOSE_ANNOTATION has there the step, `restore` or `swap`."""
 
 RUNNER_CONTAINER = "runner"
 SOURCE_CONTAINER = "source"

@@ -15,6 +15,15 @@ class Reason(StrEnum):
     # On its way.
     PENDING = "Pending"
     RUNNING = "Running"
+    RESTORE_RUNNING = "RestoreRunning"
+    MIGRATION_RUNNING = "MigrationRunning"
+
+    # A DatabaseRestore did what was asked, or waits for what it needs.
+    RESTORED = "Restored"
+    SWAPPED = "Swapped"
+    MIGRATION_NOT_SUSPENDED = "MigrationNotSuspended"
+    MIGRATION_MISSING = "MigrationMissing"
+    BACKUP_MISSING = "BackupMissing"
 
     # A person said stop.
     SUSPENDED = "Suspended"
@@ -89,6 +98,7 @@ class Reason(StrEnum):
     VERIFY_FAILED = "VerifyFailed"
     SEED_FAILED = "SeedFailed"
     RESTORE_FAILED = "RestoreFailed"
+    SWAP_FAILED = "SwapFailed"
     REHEARSAL_FAILED = "RehearsalFailed"
     OUTCOME_UNKNOWN = "OutcomeUnknown"
     INTERNAL_ERROR = "InternalError"

@@ -152,6 +152,17 @@ class WindowStatus(StatusModel):
     """When it opens. Missing when it never does."""
 
 
+class ReplacedStatus(StatusModel):
+    """A DatabaseRestore put a restored database in the place of this resource's one."""
+
+    by: str = Field(max_length=253)
+    """Name of the DatabaseRestore."""
+    job_name: str = Field(max_length=253)
+    """Its Job."""
+    at: datetime
+    """When the operator noticed. What status said of the old database is gone since; the next run reads the new one."""
+
+
 class DriftStatus(StatusModel):
     """The newest comparison of the schema with what migrations made of it."""
 
@@ -260,6 +271,8 @@ class Status(StatusModel):
     """The newest rehearsal: the pending files in a restored copy of the database."""
     drift: DriftStatus | None = None
     """The newest comparison of the schema with what migrations made of it."""
+    replaced: ReplacedStatus | None = None
+    """The newest swap by a DatabaseRestore."""
     migrations: tuple[MigrationReport, ...] = Field(default=(), max_length=MIGRATIONS_KEPT)
     """The newest files and what they are to the database."""
     seeds: tuple[MigrationReport, ...] = Field(default=(), max_length=MIGRATIONS_KEPT)

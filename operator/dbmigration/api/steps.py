@@ -19,3 +19,5 @@ class Step(StrEnum):
     SEED = "seed"
     ROLLBACK = "rollback"
     VERIFY = "verify"
+    RESTORE = "restore"
+    SWAP = "swap"

@@ -34,9 +34,13 @@ _VALUE: Final = re.compile(r'(COPY failed .*?): "')
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """A database that was restored and compared. Times in seconds: of pg_restore, and of reading both sides to compare them."""
+    """A database that was restored and compared. Times in seconds: of pg_restore, and of reading both sides to compare them.
+
+    `identity`: system identifier and oid.
+    """
 
     database: str
+    identity: str
     backup: Backup
     tables: int
     rows: int
@@ -62,8 +66,17 @@ class Copy:
     compare_s: float
 
 
-def restore_backup(conninfo: ConnInfo, dump: Path, into: str, *, stop: StopRequest, say: Callable[[str], None], jobs: int = 1) -> Restored:
-    """Make the database `into` from `dump`: `restored_copy`, and then its name.
+def restore_backup(
+    conninfo: ConnInfo,
+    dump: Path,
+    into: str,
+    *,
+    stop: StopRequest,
+    say: Callable[[str], None],
+    jobs: int = 1,
+    note: Callable[[Restored], str] | None = None,
+) -> Restored:
+    """Make the database `into` from `dump`: `restored_copy`, and then its name. `note`: what becomes its comment before.
 
     Raises Usage where `into` is there or is no name, and as `restored_copy`.
     """
@@ -71,12 +84,15 @@ def restore_backup(conninfo: ConnInfo, dump: Path, into: str, *, stop: StopReque
     with connect(conninfo, application_name="dbmigration/restore", settings=Settings()) as session:
         _refuse_existing(session, into)
     with restored_copy(conninfo, dump, stop=stop, say=say, jobs=jobs) as copy:
+        found = copy.contents
+        restored = Restored(
+            into, copy.database.identity(), copy.backup, len(found.tables), found.rows, len(found.sequences), len(found.large_objects),
+            found.objects.total(), copy.unvalidated, copy.restore_s, copy.compare_s,
+        )  # fmt: skip
+        if note is not None:
+            copy.database.describe(note(restored))
         _keep(copy.database, into)
-    found = copy.contents
-    return Restored(
-        into, copy.backup, len(found.tables), found.rows, len(found.sequences), len(found.large_objects), found.objects.total(),
-        copy.unvalidated, copy.restore_s, copy.compare_s,
-    )  # fmt: skip
+    return restored
 
 
 @contextmanager

@@ -120,6 +120,18 @@ class Objects:
                 piece = memoryview(obstore.get_range(self._store, key, start=start, end=min(start + _READ_BYTES, size)))
             sink(piece)
 
+    def has(self, key: str) -> bool:
+        """Whether there is such an object."""
+        import obstore
+        from obstore.exceptions import NotFoundError
+
+        with _told(f"{SCHEME}{self.bucket.name}/{key}"):
+            try:
+                obstore.head(self._store, key)
+            except (FileNotFoundError, NotFoundError):
+                return False
+        return True
+
     def write(self, key: str, content: bytes) -> None:
         import obstore
 

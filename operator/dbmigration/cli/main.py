@@ -40,7 +40,7 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "run": "main.run",
     }
 )
-_HIDDEN: Final[Mapping[str, str]] = MappingProxyType({"operator": "main.operator"})
+_HIDDEN: Final[Mapping[str, str]] = MappingProxyType({"operator": "main.operator", "run-restore": "main.run_restore"})
 DBMIGRATION: Final = Program(PROGRAM, _HELP, COMMANDS, _HIDDEN)
 
 
@@ -49,6 +49,13 @@ def run() -> int:
     from dbmigration.run.job import main as run_job
 
     return run_job(os.environ)
+
+
+def run_restore() -> int:
+    """What the Job of a DatabaseRestore runs: one request from DBMIGRATION_RESTORE_REQUEST, one report on stdout."""
+    from dbmigration.run.restore_job import main as run_restore_job
+
+    return run_restore_job(os.environ)
 
 
 def operator() -> int:

@@ -30,6 +30,7 @@ _STEPS: Final[Mapping[Reason, tuple[str, ...]]] = MappingProxyType(
     {
         Reason.SUSPENDED: ('let it run: `kubectl patch -n {namespace} dbm {name} --type=merge -p \'{{"spec":{{"suspend":false}}}}\'`',),
         Reason.PROMOTION_PENDING: (f"see how far the files are there: {_STAGE}", f"to go without it, take spec.promotion out: {_EDIT}"),
+        Reason.RESTORE_RUNNING: ("wait for it to end; the run starts by itself: `kubectl get dbr -n {namespace}`",),
         Reason.APPROVAL_PENDING: (
             _APPROVE,
             "see what the files do: `kubectl get dbm -n {namespace} {name} -o jsonpath='{{.status.plan}}'`",

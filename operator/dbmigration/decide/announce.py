@@ -20,6 +20,7 @@ RUN_STARTED = "RunStarted"
 REHEARSED = "Rehearsed"
 SUCCEEDED = "UpToDate"
 UNDONE = "RunUndone"
+REPLACED = "DatabaseReplaced"
 
 
 def announcements(observed: Observed, after: Status, report: Report | None = None) -> tuple[Announcement, ...]:
@@ -32,6 +33,7 @@ def announcements(observed: Observed, after: Status, report: Report | None = Non
         _rolled_back(report),
         _undone(report),
         _recovered(observed, report),
+        _replaced(observed, after),
         _schema(observed, after),
         _failing(observed, after),
     )
@@ -109,6 +111,15 @@ def _recovered(observed: Observed, report: Report | None) -> Announcement | None
     if report is None or report.outcome is not Outcome.SUCCEEDED or not before or before[0].outcome == Outcome.SUCCEEDED:
         return None
     return Announcement(SUCCEEDED, clip(report.message), identity=f"{report.run_id}/ready")
+
+
+def _replaced(observed: Observed, after: Status) -> Announcement | None:
+    """Another database has the name: whoever looks for a vanished version wants to know why."""
+    replaced = after.replaced
+    if replaced is None or replaced == observed.status.replaced:
+        return None
+    message = f"DatabaseRestore {replaced.by} put a restored database in the place of the old one; the next run reads what is in it"
+    return Announcement(REPLACED, message, identity=f"{replaced.job_name}/replaced", warning=True)
 
 
 def _schema(observed: Observed, after: Status) -> Announcement | None:

@@ -15,7 +15,8 @@ _NAME_PART = 40
 _HASH = 16
 
 
-def _digest(*parts: Any) -> str:
+def digest(*parts: Any) -> str:
+    """A short hash of values that JSON can hold."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:_HASH]
 
 
@@ -25,14 +26,14 @@ def _digest(*parts: Any) -> str:
 def run_key(spec: Spec, source_digest: str, retry: str | None) -> str:
     """Hash of what decides a run's result: the files' bytes rather than their ConfigMaps' names, the spec without scheduling knobs."""
     fields = spec.model_dump(mode="json", include=_RUN_FIELDS, exclude=_NO_RESULT, exclude_defaults=True)
-    return _digest(fields, source_digest, retry)
+    return digest(fields, source_digest, retry)
 
 
 def spec_hash(spec: Spec) -> str:
     """Hash of all that can change how a run ends: after a permanent failure any change deserves another try. Gates stand apart in it."""
-    rest = _digest(spec.model_dump(mode="json", exclude={"suspend", "declared", *_GATES}, exclude_defaults=True))
+    rest = digest(spec.model_dump(mode="json", exclude={"suspend", "declared", *_GATES}, exclude_defaults=True))
     gates = spec.model_dump(mode="json", include=_GATES, exclude_defaults=True)
-    return f"{rest}-{_digest(gates)}" if gates else rest
+    return f"{rest}-{digest(gates)}" if gates else rest
 
 
 def same_but_for_gates(before: str, spec: Spec) -> bool:
@@ -43,13 +44,13 @@ def same_but_for_gates(before: str, spec: Spec) -> bool:
 def pod_hash(spec: Spec, key: str, runner: Runner) -> str:
     """Hash of everything that decides whether a pod can start: a Job that never started is replaced when it changes."""
     fields = spec.model_dump(mode="json", include=_POD_FIELDS, exclude_defaults=True)
-    return _digest(fields, key, runner.image)
+    return digest(fields, key, runner.image)
 
 
 def look_name(observed: Observed, what: str) -> str:
     """At most 57 characters. `what` tells one look from another: when it was due, or who asked for it."""
     readable = observed.name[: _NAME_PART - 6].replace(".", "-").rstrip("-")
-    return f"{readable}-drift-{_digest(observed.uid, what)}"
+    return f"{readable}-drift-{digest(observed.uid, what)}"
 
 
 def files_digest(observed: Observed, spec: Spec) -> str | None:
@@ -69,4 +70,4 @@ def job_name(observed: Observed, key: str, attempt: int) -> str:
     """
     previous = observed.status.run.job_name if observed.status.run else ""
     readable = observed.name[:_NAME_PART].replace(".", "-").rstrip("-")
-    return f"{readable}-{_digest(observed.uid, key, attempt, previous)}"
+    return f"{readable}-{digest(observed.uid, key, attempt, previous)}"

@@ -188,12 +188,27 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
+class RestoreJob:
+    """A Job of a DatabaseRestore about this resource. `restore`: that one's name; `step`: restore or swap.
+
+    `over`: it is finished, or its result is stored. `swapped`: that result is that this Job put a restored database in the place of ours.
+    """
+
+    name: str
+    restore: str
+    step: str
+    created_at: datetime
+    over: bool
+    swapped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """One DatabaseMigration and everything around it at one moment. `spec` None: `spec_error` says why it cannot be read.
 
     `jobs`, the runs, and `looks`, at the schema between runs, are in order of creation, oldest first. `retry` and `check_drift` are the
     values of the annotations dbmigration.dev/retry and dbmigration.dev/check-drift. `approvals` and `stage` are read only where the spec
-    asks for one.
+    asks for one. `restores`: what DatabaseRestores do with this database, oldest first.
     """
 
     namespace: str
@@ -212,6 +227,7 @@ class Observed:
     check_drift: str | None = None
     approvals: tuple[Approved, ...] = ()
     stage: Stage | None = None
+    restores: tuple[RestoreJob, ...] = ()
 
     @property
     def newest_job(self) -> JobSeen | None:

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from dbmigration.api.backup import BACKUP_SECRET
-from dbmigration.api.conditions import MESSAGE_LIMIT, Proof, Verdict, Work, clip, set_conditions
+from dbmigration.api.conditions import MESSAGE_LIMIT, ConditionType, Proof, Verdict, Work, clip, set_conditions
 from dbmigration.api.durations import milliseconds
 from dbmigration.api.reasons import Reason
 from dbmigration.api.rehearsal import REHEARSAL_SERVER
@@ -19,6 +19,7 @@ from dbmigration.api.status import (
     STATUS_LIMIT,
     DatabaseStatus,
     PlanStatus,
+    ReplacedStatus,
     RunStatus,
     RunSummary,
     SourceStatus,
@@ -265,3 +266,15 @@ def source_given(status: Status, observed: Observed, source: KnownSource) -> Sta
         return status.model_copy(update={"source": SourceStatus(digest=source.digest)})
     known = observed.spec is not None and files_digest(observed, observed.spec) is not None
     return status if known else status.model_copy(update={"source": None})
+
+
+def database_forgotten(status: Status, replaced: ReplacedStatus) -> Status:
+    """Status after a swap: what was true of the database that is now called otherwise is not said of the new one.
+
+    The run loses its key, so that no result of the old database answers for the new one; what the retry annotation said stays known.
+    """
+    gone = ("version", "applied", "pending", "skipped", "database", "plan", "progress", "drift")
+    run = status.run.model_copy(update={"key": ""}) if status.run else None
+    conditions = tuple(c for c in status.conditions if c.type not in (ConditionType.VERIFIED, ConditionType.SCHEMA_IN_SYNC))
+    changes: dict[str, Any] = {"replaced": replaced, "run": run, "migrations": (), "seeds": (), "conditions": conditions}
+    return status.model_copy(update=dict.fromkeys(gone) | changes)

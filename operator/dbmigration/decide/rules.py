@@ -25,8 +25,9 @@ from dbmigration.decide.looks import abandoned, look_finished, with_look
 from dbmigration.decide.observed import Blocked, InvalidSource, JobSeen, KnownSource, MissingSource, Observed, PodState, Source
 from dbmigration.decide.progress import progress_written
 from dbmigration.decide.promotion import Unpromoted, promoted, promotion, promotion_verdict
-from dbmigration.decide.record import run_recorded, run_started, source_given, verdict_of
+from dbmigration.decide.record import database_forgotten, run_recorded, run_started, source_given, verdict_of
 from dbmigration.decide.rehearsal import too_short_verdict
+from dbmigration.decide.restores import after_swap, at_work_verdict, newly_replaced
 from dbmigration.decide.results import result_of, vanished
 from dbmigration.decide.start import start_run
 from dbmigration.decide.window import next_opening
@@ -39,6 +40,8 @@ SOURCE_LOOK: Final = timedelta(minutes=1)
 """A ConfigMap that appears wakes us; this is for a missed watch event."""
 PROMOTION_LOOK: Final = timedelta(minutes=5)
 """The other resource and the ConfigMap wake us where they are watched; they may be in a namespace that is not."""
+RESTORE_LOOK: Final = timedelta(minutes=1)
+"""Its Job's end wakes us; this is for a missed watch event."""
 REFUSED_LOOK: Final = timedelta(seconds=30)
 IDLE_LOOK: Final = timedelta(hours=1)
 YOUNG: Final = timedelta(seconds=10)
@@ -126,6 +129,15 @@ def run_vanished(o: Observed, now: datetime) -> Decision | None:
     return Decision("run_vanished", status, announcements=announcements(o, status), again_after=timedelta(0))
 
 
+def database_replaced(o: Observed, now: datetime) -> Decision | None:
+    """A DatabaseRestore put another database in this one's place: what status says of the old one goes, and the next run reads the new."""
+    replaced = newly_replaced(o, now)
+    if replaced is None:
+        return None
+    status = database_forgotten(o.status, replaced)
+    return Decision("database_replaced", status, announcements=announcements(o, status), again_after=timedelta(0))
+
+
 def spec_invalid(o: Observed, now: datetime) -> Decision | None:
     """Something an older CRD let through, or a field of a newer one."""
     if o.spec is not None:
@@ -158,7 +170,8 @@ def suspended(o: Observed, now: datetime) -> Decision | None:
     """There is something to do, and a person said stop."""
     if not _spec(o).suspend:
         return None
-    verdict = Verdict(False, Work.IDLE, Reason.SUSPENDED, "spec.suspend is true: no run starts until it is false")
+    message = f"spec.suspend is true: no run starts until it is false{after_swap(o)}"
+    verdict = Verdict(False, Work.IDLE, Reason.SUSPENDED, message)
     return _wait(o, "suspended", verdict, now, IDLE_LOOK)
 
 
@@ -225,6 +238,12 @@ def retry_not_due(o: Observed, now: datetime) -> Decision | None:
     return _wait(o, "retry_not_due", verdict_of(run), now, run.next_retry_at - now)
 
 
+def restore_active(o: Observed, now: datetime) -> Decision | None:
+    """A backup of this database is being restored, or put in its place: nothing is migrated meanwhile."""
+    verdict = at_work_verdict(o)
+    return _wait(o, "restore_active", verdict, now, RESTORE_LOOK) if verdict is not None else None
+
+
 def run_due(o: Observed, now: datetime) -> Decision | None:
     """Nothing stands in the way."""
     source = _found(o.source)
@@ -257,6 +276,7 @@ RULES: Final[tuple[Rule, ...]] = (
     run_unstarted_outdated,
     run_active,
     run_vanished,
+    database_replaced,
     spec_invalid,
     spec_not_allowed,
     settled,
@@ -268,6 +288,7 @@ RULES: Final[tuple[Rule, ...]] = (
     window_closed,
     window_too_short,
     retry_not_due,
+    restore_active,
     run_due,
 )
 

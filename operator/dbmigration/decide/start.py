@@ -65,9 +65,9 @@ def _request(observed: Observed, spec: Spec, source: KnownSource, name: str, att
         claimed_by=spec.database.take_over,
         history_schema=spec.history.schema_ if spec.history else None,
         history_table=spec.history.table if spec.history else None,
-        secret_keys=_secret_keys(spec.database.secret_ref),
+        secret_keys=secret_keys(spec.database.secret_ref),
         tls_mode=spec.database.tls.mode if spec.database.tls else None,
-        ca_key=_ca_key(spec),
+        ca_key=ca_key(spec),
         execution=ExecutionRequest(
             lock_timeout_ms=milliseconds(spec.execution.lock_timeout),
             statement_timeout_ms=milliseconds(spec.execution.statement_timeout),
@@ -95,12 +95,12 @@ def _backup(observed: Observed, spec: Spec) -> BackupRequest:
         uri_base=f"pvc://{claim.claim_name}" if claim else None,
         keep_last=retention.keep_last if retention else None,
         keep_days=retention.keep_days if retention else None,
-        s3=_s3(s3) if s3 else None,
+        s3=s3_request(s3) if s3 else None,
         format=spec.backup.format,
         jobs=spec.backup.jobs,
         compression=spec.backup.compression,
         secret_name=spec.backup.secret_ref.name if spec.backup.secret_ref else None,
-        secret_keys=_secret_keys(spec.backup.secret_ref) if spec.backup.secret_ref else SecretKeys(),
+        secret_keys=secret_keys(spec.backup.secret_ref) if spec.backup.secret_ref else SecretKeys(),
     )
 
 
@@ -108,7 +108,8 @@ def _external(declared: ExternalBackup) -> ExternalRequest:
     return ExternalRequest(**declared.model_dump())
 
 
-def _s3(destination: S3Destination) -> S3Request:
+def s3_request(destination: S3Destination) -> S3Request:
+    """How the run gets into the bucket."""
     fields = destination.model_dump(include={"bucket", "prefix", "endpoint", "region", "encryption", "kms_key_id"})
     return S3Request(**fields, secret_name=destination.secret_ref.name if destination.secret_ref else None)
 
@@ -129,13 +130,15 @@ def _asks_again(observed: Observed) -> bool:
     return bool(observed.retry) and observed.status.run is not None and observed.retry != observed.status.last_handled_retry
 
 
-def _secret_keys(reference: SecretRef) -> SecretKeys:
+def secret_keys(reference: SecretRef) -> SecretKeys:
+    """Which keys of the Secret hold what."""
     if reference.key is not None:
         return SecretKeys(uri=reference.key)
     return SecretKeys(**reference.keys.model_dump()) if reference.keys else SecretKeys()
 
 
-def _ca_key(spec: Spec) -> str | None:
+def ca_key(spec: Spec) -> str | None:
+    """The key with the authority's PEM file, where one is named."""
     reference = spec.database.tls.ca_ref if spec.database.tls else None
     if reference is None:
         return None

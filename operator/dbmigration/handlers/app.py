@@ -11,13 +11,13 @@ from typing import Any
 import kopf
 import structlog
 
-from dbmigration.api.names import API_VERSION, APPROVAL_PLURAL, PLURAL
+from dbmigration.api.names import API_VERSION, APPROVAL_PLURAL, PLURAL, RESTORE_PLURAL
 from dbmigration.decide.observed import Runner
-from dbmigration.handlers.index import ResourceKey, SourceIndex
+from dbmigration.handlers.index import SourceIndex
 from dbmigration.handlers.logs import configure_logs
 from dbmigration.handlers.metrics import Metrics
 from dbmigration.handlers.queue import WorkQueue
-from dbmigration.handlers.reconcile import reconciler
+from dbmigration.handlers.reconcile import Key, reconciler
 from dbmigration.handlers.registry import quiet, watch
 from dbmigration.handlers.settings import OperatorSettings, read_settings
 from dbmigration.kube.classify import Answer, ApiFailure
@@ -60,7 +60,7 @@ def _own_image(api: Api, settings: OperatorSettings) -> Runner:
 
 def _run(settings: OperatorSettings, runner: Runner, api: Api, threads: ThreadPoolExecutor, metrics: Metrics) -> None:
     index = SourceIndex()
-    queue: WorkQueue[ResourceKey] = WorkQueue(reconciler(api, runner, index, threads, metrics), workers=settings.workers)
+    queue: WorkQueue[Key] = WorkQueue(reconciler(api, runner, index, threads, metrics), workers=settings.workers)
     registry = kopf.OperatorRegistry()
     watch(registry, queue, index, metrics)
     metrics.watch_queue(queue)
@@ -104,7 +104,7 @@ async def _wait_for_crd(api: Api) -> None:
     while True:
         try:
             found = await asyncio.to_thread(api.get, f"/apis/{API_VERSION}")
-            absent = {PLURAL, APPROVAL_PLURAL} - {resource.get("name") for resource in found.get("resources", ())}
+            absent = {PLURAL, APPROVAL_PLURAL, RESTORE_PLURAL} - {resource.get("name") for resource in found.get("resources", ())}
             if not absent:
                 return
             missing = f"{' and '.join(sorted(absent))}: not served yet"

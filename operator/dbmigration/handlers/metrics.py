@@ -91,7 +91,7 @@ class Metrics(Collector):
         self._requests.labels(verb, resource, str(code)).inc()
         self._request_seconds.labels(verb).observe(seconds)
 
-    def watch_queue(self, queue: WorkQueue[ResourceKey]) -> None:
+    def watch_queue(self, queue: WorkQueue[Any]) -> None:
         """Tell how much is in it."""
         depth = Gauge("dbmigration_operator_queue_depth", "Resources that wait for a look.", registry=self.registry)
         depth.set_function(lambda: queue.depth)

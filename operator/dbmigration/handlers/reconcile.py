@@ -15,10 +15,13 @@ from dbmigration.decide.rules import decide
 from dbmigration.handlers.index import ResourceKey, SourceIndex
 from dbmigration.handlers.metrics import Metrics
 from dbmigration.handlers.queue import Again
+from dbmigration.handlers.restores import RestoreKey, reconcile_restore
 from dbmigration.kube.act import act
 from dbmigration.kube.classify import Answer, ApiFailure
 from dbmigration.kube.client import Api
 from dbmigration.kube.observe import observe
+
+Key = ResourceKey | RestoreKey
 
 _AT_ONCE = timedelta(milliseconds=200)
 
@@ -49,13 +52,18 @@ def reconcile(api: Api, runner: Runner, key: ResourceKey, metrics: Metrics) -> t
 
 def reconciler(
     api: Api, runner: Runner, index: SourceIndex, threads: ThreadPoolExecutor, metrics: Metrics
-) -> Callable[[ResourceKey], Awaitable[timedelta | None]]:
+) -> Callable[[Key], Awaitable[timedelta | None]]:
     """The work of the queue. Raises Again for what another try mends, which is every failure but a resource that is gone."""
 
-    async def work(key: ResourceKey) -> timedelta | None:
+    async def work(key: Key) -> timedelta | None:
         result, began = "failed", time.perf_counter()
+        loop = asyncio.get_running_loop()
         try:
-            done = await asyncio.get_running_loop().run_in_executor(threads, reconcile, api, runner, key, metrics)
+            if isinstance(key, RestoreKey):
+                again_after = await loop.run_in_executor(threads, reconcile_restore, api, runner, key)
+                result = "done"
+                return again_after
+            done = await loop.run_in_executor(threads, reconcile, api, runner, key, metrics)
             result = "done" if done is not None else "gone"
         except ApiFailure as failure:
             result = failure.answer.value
@@ -74,7 +82,7 @@ def reconciler(
     return work
 
 
-def _again(key: ResourceKey, failure: ApiFailure) -> Again:
+def _again(key: Key, failure: ApiFailure) -> Again:
     if failure.answer is Answer.CONFLICT:
         return Again(_AT_ONCE)
     _log.warning("again", resource=str(key), status=failure.status, answer=failure.answer.value, message=failure.message)

@@ -4,17 +4,30 @@ from typing import Any
 
 import kopf
 
-from dbmigration.api.names import APPROVAL_PLURAL, GROUP, MANAGED_BY, MANAGED_BY_LABEL, PLURAL, RESOURCE_ANNOTATION, VERSION
+from dbmigration.api.names import (
+    APPROVAL_PLURAL,
+    GROUP,
+    MANAGED_BY,
+    MANAGED_BY_LABEL,
+    PLURAL,
+    RESOURCE_ANNOTATION,
+    RESTORE_ANNOTATION,
+    RESTORE_PLURAL,
+    VERSION,
+)
 from dbmigration.handlers.index import ResourceKey, SourceIndex
 from dbmigration.handlers.metrics import Metrics
 from dbmigration.handlers.queue import WorkQueue
+from dbmigration.handlers.reconcile import Key
+from dbmigration.handlers.restores import RestoreIndex, RestoreKey
 
 _SERVER_TIMEOUT_S = 300
 _LIST_CHUNK = 500
 
 
-def watch(registry: kopf.OperatorRegistry, queue: WorkQueue[ResourceKey], index: SourceIndex, metrics: Metrics) -> None:
+def watch(registry: kopf.OperatorRegistry, queue: WorkQueue[Key], index: SourceIndex, metrics: Metrics) -> None:
     """Register what is watched."""
+    restores = RestoreIndex()
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
     async def resource_changed(type: str, body: kopf.Body, namespace: str | None, name: str, **_: Any) -> None:
@@ -38,6 +51,22 @@ def watch(registry: kopf.OperatorRegistry, queue: WorkQueue[ResourceKey], index:
         )
         queue.add(key)
 
+    @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
+    async def restores_wait(namespace: str | None, name: str, **_: Any) -> None:
+        for restore in restores.about(ResourceKey(namespace or "", name)):
+            queue.add(restore)
+
+    @kopf.on.event(GROUP, VERSION, RESTORE_PLURAL, registry=registry)
+    async def restore_changed(type: str, body: kopf.Body, namespace: str | None, name: str, **_: Any) -> None:
+        key = RestoreKey(namespace or "", name)
+        migration = ResourceKey(key.namespace, str((body.get("spec", {}).get("migrationRef") or {}).get("name")))
+        queue.add(migration)  # what it waits for may be over
+        if type == "DELETED":
+            restores.forget(key)
+            return
+        restores.remember(key, migration)
+        queue.add(key)
+
     @kopf.on.event("batch", "v1", "jobs", registry=registry)
     async def job_changed(meta: kopf.Meta, namespace: str | None, **_: Any) -> None:
         _add_owner(meta, namespace)
@@ -59,8 +88,16 @@ def watch(registry: kopf.OperatorRegistry, queue: WorkQueue[ResourceKey], index:
 
     def _add_owner(meta: kopf.Meta, namespace: str | None) -> None:
         name = meta.annotations.get(RESOURCE_ANNOTATION)
-        if name is not None and meta.labels.get(MANAGED_BY_LABEL) == MANAGED_BY:
-            queue.add(ResourceKey(namespace or "", name))
+        if meta.labels.get(MANAGED_BY_LABEL) != MANAGED_BY:
+            return
+        restore = meta.annotations.get(RESTORE_ANNOTATION)
+        if restore is not None:
+            queue.add(RestoreKey(namespace or "", restore))
+        if name is not None:
+            key = ResourceKey(namespace or "", name)
+            queue.add(key)
+            for waiting in restores.about(key):
+                queue.add(waiting)
 
 
 def quiet(settings: kopf.OperatorSettings) -> kopf.OperatorSettings:

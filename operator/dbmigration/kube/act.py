@@ -6,13 +6,12 @@ from typing import Any
 
 from dbmigration.api.names import API_VERSION, KIND
 from dbmigration.api.reasons import Reason
-from dbmigration.api.status import Status
 from dbmigration.decide.decision import Decision, StartRun
 from dbmigration.decide.looks import look_refused
 from dbmigration.decide.observed import Blocked, Observed
 from dbmigration.decide.rules import start_refused
 from dbmigration.kube.classify import Answer, ApiFailure
-from dbmigration.kube.client import Api, namespaced, resource_path
+from dbmigration.kube.client import Api, JsonObject, namespaced, resource_path
 from dbmigration.kube.events import post_event
 from dbmigration.kube.jobs import build_job
 from dbmigration.kube.observe import Seen, owned_by, read_job_or_none
@@ -29,8 +28,10 @@ def act(api: Api, seen: Seen, decision: Decision, now: datetime) -> timedelta | 
         if refused is not None:
             say = look_refused if decision.start.request.look_only else start_refused
             decision = say(observed, refused, now)
-    if not _write_status(api, seen, decision.status):
-        return None
+    if decision.status != observed.status:
+        path = resource_path(observed.namespace, observed.name, "status")
+        if not write_status(api, path, KIND, seen.resource_version, seen.raw_status, json.loads(decision.status.to_json())):
+            return None
     for announcement in decision.announcements:
         post_event(api, observed, announcement, now)
     for name in decision.remove_jobs:
@@ -42,44 +43,46 @@ def _start(api: Api, observed: Observed, start: StartRun) -> Blocked | None:
     """Make the Job, or find that it is there. Why not, when the API server will not have it."""
     if observed.spec is None:
         raise ValueError("a run needs a spec")
+    return make_job(api, build_job(start, observed.spec, observed.runner), observed.uid)
+
+
+def make_job(api: Api, manifest: JsonObject, uid: str) -> Blocked | None:
+    """Make a Job of the resource with that uid, or find it made. Why not, when the API server will not have it. Raises ApiFailure."""
+    namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
     try:
-        api.create(namespaced("batch/v1", observed.namespace, "jobs"), build_job(start, observed.spec, observed.runner))
+        api.create(namespaced("batch/v1", namespace, "jobs"), manifest)
     except ApiFailure as failure:
         if failure.answer is Answer.EXISTS:
-            return _conflict(api, observed, start)
+            return _conflict(api, namespace, name, uid)
         if failure.answer is Answer.REFUSED:
             return Blocked(Reason.ADMISSION_DENIED, failure.message)
         raise
     return None
 
 
-def _conflict(api: Api, observed: Observed, start: StartRun) -> Blocked | None:
+def _conflict(api: Api, namespace: str, name: str, uid: str) -> Blocked | None:
     """A Job of that name is there. Ours: an earlier process made it and died before it said so. Somebody else's is left alone."""
-    job = read_job_or_none(api, observed.namespace, start.job_name)
+    job = read_job_or_none(api, namespace, name)
     if job is None:
-        raise ApiFailure(Answer.CONFLICT, f"Job {start.job_name} came and went")
-    if owned_by(job, observed.uid):
+        raise ApiFailure(Answer.CONFLICT, f"Job {name} came and went")
+    if owned_by(job, uid):
         return None
-    message = f"Job {start.job_name} exists in namespace {observed.namespace} and is not this resource's: remove or rename it"
-    return Blocked(Reason.JOB_CONFLICT, message)
+    return Blocked(Reason.JOB_CONFLICT, f"Job {name} exists in namespace {namespace} and is not this resource's: remove or rename it")
 
 
-def _write_status(api: Api, seen: Seen, wanted: Status) -> bool:
-    """Patch what differs, nothing when nothing does. False: the resource is gone.
+def write_status(api: Api, path: str, kind: str, resource_version: str, before: JsonObject, after: JsonObject) -> bool:
+    """Patch what differs. False: the resource is gone. Raises ApiFailure.
 
     The resource version makes the API server answer 409 when anything was written since we read: then we look again.
     """
-    if wanted == seen.observed.status:
-        return True
-    patch = merge_patch(seen.raw_status, json.loads(wanted.to_json()))
     body = {
         "apiVersion": API_VERSION,
-        "kind": KIND,
-        "metadata": {"resourceVersion": seen.resource_version},
-        "status": patch,
+        "kind": kind,
+        "metadata": {"resourceVersion": resource_version},
+        "status": merge_patch(before, after),
     }
     try:
-        api.merge_patch(resource_path(seen.observed.namespace, seen.observed.name, "status"), body)
+        api.merge_patch(path, body)
     except ApiFailure as failure:
         if failure.answer is Answer.NOT_FOUND:
             return False

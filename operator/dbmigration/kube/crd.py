@@ -9,14 +9,30 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from dbmigration.api.approval import ApprovalSpec
 from dbmigration.api.fields import REQUIRED_BY_RULE
-from dbmigration.api.names import APPROVAL_KIND, APPROVAL_PLURAL, GROUP, KIND, PLURAL, SHORT_NAME, VERSION
+from dbmigration.api.names import (
+    APPROVAL_KIND,
+    APPROVAL_PLURAL,
+    GROUP,
+    KIND,
+    PLURAL,
+    RESTORE_KIND,
+    RESTORE_PLURAL,
+    RESTORE_SHORT_NAME,
+    SHORT_NAME,
+    VERSION,
+)
+from dbmigration.api.restore import RestoreSpec
+from dbmigration.api.restore_status import RestoreStatus
 from dbmigration.api.spec import Spec
 from dbmigration.api.status import Status
 
 FILE_NAME = f"{GROUP}_{PLURAL}.yaml"
 APPROVAL_FILE_NAME = f"{GROUP}_{APPROVAL_PLURAL}.yaml"
+RESTORE_FILE_NAME = f"{GROUP}_{RESTORE_PLURAL}.yaml"
 DIRECTORIES = (Path("crds"), Path("manifests/helm/dbmigration-operator/files/crds"))
 """A chart holds all that it installs."""
 
@@ -72,16 +88,13 @@ def structural(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> dic
     return result
 
 
-def schema_of(model: type[Spec] | type[Status] | type[ApprovalSpec]) -> dict[str, Any]:
+def schema_of(model: type[BaseModel]) -> dict[str, Any]:
     raw = model.model_json_schema(by_alias=True)
     return structural(raw, raw.get("$defs", {}))
 
 
 def build_crd() -> dict[str, Any]:
     """The whole CustomResourceDefinition as a JSON object."""
-    status = schema_of(Status)
-    # No tool may take a resource nobody has looked at yet for finished (kstatus compares this with metadata.generation).
-    status["default"] = {"observedGeneration": -1}
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -103,10 +116,7 @@ def build_crd() -> dict[str, Any]:
                     "served": True,
                     "storage": True,
                     "subresources": {"status": {}},
-                    "additionalPrinterColumns": [
-                        {"name": name, "type": kind, "jsonPath": path, "priority": priority, "description": text}
-                        for name, kind, path, priority, text in _COLUMNS
-                    ],
+                    "additionalPrinterColumns": _columns(_COLUMNS),
                     "schema": {
                         "openAPIV3Schema": {
                             "type": "object",
@@ -117,7 +127,7 @@ def build_crd() -> dict[str, Any]:
                                 "kind": {"type": "string"},
                                 "metadata": {"type": "object"},
                                 "spec": schema_of(Spec),
-                                "status": status,
+                                "status": _status_of(Status),
                             },
                         }
                     },
@@ -125,6 +135,53 @@ def build_crd() -> dict[str, Any]:
             ],
         },
     }
+
+
+def _status_of(model: type[BaseModel]) -> dict[str, Any]:
+    status = schema_of(model)
+    # No tool may take a resource nobody has looked at yet for finished (kstatus compares this with metadata.generation).
+    status["default"] = {"observedGeneration": -1}
+    return status
+
+
+_RESTORE_COLUMNS = (
+    ("Migration", "string", ".spec.migrationRef.name", 0, "Whose database it is."),
+    ("Into", "string", ".spec.into", 0, "The new database."),
+    ("Ready", "string", '.status.conditions[?(@.type=="Ready")].status', 0, "Whether what was asked for is done."),
+    ("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', 0, "Why."),
+    ("Taken", "date", ".status.backup.startedAt", 0, "How old the backup is: what was written since is not in it."),
+    ("Rows", "integer", ".status.restored.rows", 0, "Rows that were compared with the backup."),
+    ("Swapped", "string", '.status.conditions[?(@.type=="Swapped")].status', 0, "Whether it has the place of the database in use."),
+    ("Old", "string", ".status.swapped.oldDatabase", 1, "Where the old database is."),
+    ("Message", "string", '.status.conditions[?(@.type=="Ready")].message', 1, "What happened and what to do."),
+    ("Age", "date", ".metadata.creationTimestamp", 0, "Age of the resource."),
+)
+
+
+def build_restore_crd() -> dict[str, Any]:
+    """The CustomResourceDefinition of the DatabaseRestore as a JSON object."""
+    crd = build_crd()
+    crd["metadata"]["name"] = f"{RESTORE_PLURAL}.{GROUP}"
+    crd["spec"]["names"] |= {
+        "kind": RESTORE_KIND,
+        "listKind": f"{RESTORE_KIND}List",
+        "plural": RESTORE_PLURAL,
+        "singular": RESTORE_KIND.lower(),
+        "shortNames": [RESTORE_SHORT_NAME],
+    }
+    version = crd["spec"]["versions"][0]
+    version["additionalPrinterColumns"] = _columns(_RESTORE_COLUMNS)
+    whole = version["schema"]["openAPIV3Schema"]
+    whole["description"] = "A backup of a DatabaseMigration's database, restored beside it and, if asked, put in its place."
+    whole["properties"] |= {"spec": schema_of(RestoreSpec), "status": _status_of(RestoreStatus)}
+    return crd
+
+
+def _columns(given: tuple[tuple[str, str, str, int, str], ...]) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "type": kind, "jsonPath": path, "priority": priority, "description": text}
+        for name, kind, path, priority, text in given
+    ]
 
 
 _APPROVAL_COLUMNS = (
@@ -203,7 +260,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("directory", nargs="*", type=Path, default=DIRECTORIES)
     given = parser.parse_args(arguments)
     stale = False
-    for name, crd in ((FILE_NAME, build_crd()), (APPROVAL_FILE_NAME, build_approval_crd())):
+    for name, crd in ((FILE_NAME, build_crd()), (APPROVAL_FILE_NAME, build_approval_crd()), (RESTORE_FILE_NAME, build_restore_crd())):
         text = render(crd)
         for path in (directory / name for directory in given.directory):
             if not given.check:

@@ -4,9 +4,11 @@ Its pod meets the restricted Pod Security standard and mounts no token. Everythi
 optionally, so that the runner says clearly what is missing where a pod would hang.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
-from dbmigration.api.backup import BackupDestination
+from dbmigration.api.backup import BackupDestination, S3Destination
 from dbmigration.api.database import CaRef
 from dbmigration.api.names import (
     API_VERSION,
@@ -34,7 +36,8 @@ from dbmigration.api.request import (
     S3_SECRET_DIR,
     SECRET_DIR,
     TERMINATION_LOG,
-    RunRequest,
+    Model,
+    ResourceRef,
 )
 from dbmigration.api.spec import Resources, Spec
 from dbmigration.decide.decision import StartRun
@@ -60,13 +63,13 @@ _DEFAULT_ANNOTATIONS = {"linkerd.io/inject": "disabled"}
 _STAY_ANNOTATIONS = {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false", "karpenter.sh/do-not-disrupt": "true"}
 
 Manifest = dict[str, Any]
+Mount = tuple[Manifest, Manifest]
+"""A container's mount and the pod's volume."""
 
 
 def build_job(start: StartRun, spec: Spec, runner: Runner) -> Manifest:
     """The manifest of the Job `start` names, owned by the resource."""
     resource = start.request.resource
-    labels = {MANAGED_BY_LABEL: MANAGED_BY, "app.kubernetes.io/name": "dbmigration", UID_LABEL: resource.uid}
-    annotations = {RESOURCE_ANNOTATION: resource.name}
     run = {
         RUN_KEY_ANNOTATION: start.run_key,
         SPEC_HASH_ANNOTATION: start.spec_hash,
@@ -75,6 +78,33 @@ def build_job(start: StartRun, spec: Spec, runner: Runner) -> Manifest:
         **({RETRY_VALUE_ANNOTATION: start.retry_value} if start.retry_value is not None else {}),
         **({PURPOSE_ANNOTATION: LOOK} if start.request.look_only else {}),
     }
+    mounts = _mounts(spec, backup=start.request.backup.required)
+    pod = pod_of("run", (REQUEST_VARIABLE, start.request), mounts, spec, runner)
+    copying = [container | _confined(None) for container in files_containers(spec.source, _FILES)]
+    if copying:
+        pod["initContainers"] = copying
+    owned = Owned(KIND, resource, {UID_LABEL: resource.uid}, {RESOURCE_ANNOTATION: resource.name})
+    job = job_of(start.job_name, owned, run, pod, spec)
+    deadline = LOOK_SECONDS if start.request.look_only else spec.job.active_deadline_seconds
+    if deadline is not None:
+        job["spec"]["activeDeadlineSeconds"] = deadline
+    return job
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """Whose Job it is, and the labels and annotations by which Job and pod are found again."""
+
+    kind: str
+    resource: ResourceRef
+    labels: dict[str, str]
+    annotations: dict[str, str]
+
+
+def job_of(name: str, owned: Owned, annotations: dict[str, str], pod: Manifest, spec: Spec) -> Manifest:
+    """A Job that runs `pod` once. `annotations` are the Job's alone; `spec.job` has more labels and annotations of the pod."""
+    resource = owned.resource
+    labels = {MANAGED_BY_LABEL: MANAGED_BY, "app.kubernetes.io/name": "dbmigration", **owned.labels}
     job: Manifest = {
         "backoffLimit": 0,  # the operator owns retries
         "completions": 1,
@@ -83,26 +113,23 @@ def build_job(start: StartRun, spec: Spec, runner: Runner) -> Manifest:
         "template": {
             "metadata": {
                 "labels": {**_DEFAULT_LABELS, **spec.job.labels, **labels},
-                "annotations": {**_DEFAULT_ANNOTATIONS, **spec.job.annotations, **_STAY_ANNOTATIONS, **annotations},
+                "annotations": {**_DEFAULT_ANNOTATIONS, **spec.job.annotations, **_STAY_ANNOTATIONS, **owned.annotations},
             },
-            "spec": _pod(start.request, spec, runner),
+            "spec": pod,
         },
     }
-    deadline = LOOK_SECONDS if start.request.look_only else spec.job.active_deadline_seconds
-    if deadline is not None:
-        job["activeDeadlineSeconds"] = deadline
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {
-            "name": start.job_name,
+            "name": name,
             "namespace": resource.namespace,
             "labels": labels,
-            "annotations": {**annotations, **run},
+            "annotations": {**owned.annotations, **annotations},
             "ownerReferences": [
                 {
                     "apiVersion": API_VERSION,
-                    "kind": KIND,
+                    "kind": owned.kind,
                     "name": resource.name,
                     "uid": resource.uid,
                     "controller": True,
@@ -115,8 +142,9 @@ def build_job(start: StartRun, spec: Spec, runner: Runner) -> Manifest:
     }
 
 
-def _pod(request: RunRequest, spec: Spec, runner: Runner) -> Manifest:
-    mounts = _mounts(spec, backup=request.backup.required)
+def pod_of(command: str, asked: tuple[str, Model], mounts: Sequence[Mount], spec: Spec, runner: Runner) -> Manifest:
+    """The pod: `command` of our image with a request in a variable, confined, and with the knobs of `spec.job`."""
+    variable, request = asked
     pod: Manifest = {
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": GRACE_SECONDS,
@@ -135,9 +163,9 @@ def _pod(request: RunRequest, spec: Spec, runner: Runner) -> Manifest:
                 "name": RUNNER_CONTAINER,
                 "image": runner.image,
                 "imagePullPolicy": runner.pull_policy,
-                "args": ["run"],
+                "args": [command],
                 "env": [
-                    {"name": REQUEST_VARIABLE, "value": _literal(request.model_dump_json(by_alias=True, exclude_none=True))},
+                    {"name": variable, "value": _literal(request.model_dump_json(by_alias=True, exclude_none=True))},
                     {"name": "DBMIGRATION_TMP", "value": TMP_DIR},
                     {"name": "HOME", "value": TMP_DIR},
                 ],
@@ -150,7 +178,6 @@ def _pod(request: RunRequest, spec: Spec, runner: Runner) -> Manifest:
         "volumes": [volume for _, volume in mounts],
     }
     knobs: Manifest = {
-        "initContainers": [container | _confined(None) for container in files_containers(spec.source, _FILES)],
         "nodeSelector": spec.job.node_selector,
         "tolerations": list(spec.job.tolerations),
         "affinity": spec.job.affinity,
@@ -160,16 +187,8 @@ def _pod(request: RunRequest, spec: Spec, runner: Runner) -> Manifest:
     return pod | {name: value for name, value in knobs.items() if value}
 
 
-def _mounts(spec: Spec, *, backup: bool) -> list[tuple[Manifest, Manifest]]:
-    """Pairs of container mount and pod volume."""
-    secret = {"secretName": spec.database.secret_ref.name, "optional": True, "defaultMode": _OWNER_READS}
-    mounts = [
-        _mount(_FILES, MIGRATIONS_DIR, files_volume(spec.source), read_only=True),
-        _mount("secret", SECRET_DIR, {"secret": secret}, read_only=True),
-        _mount("tmp", TMP_DIR, {"emptyDir": {}}),
-    ]
-    if spec.database.tls is not None and spec.database.tls.ca_ref is not None:
-        mounts.append(_mount("ca", CA_DIR, _ca_volume(spec.database.tls.ca_ref), read_only=True))
+def _mounts(spec: Spec, *, backup: bool) -> list[Mount]:
+    mounts = [_mount(_FILES, MIGRATIONS_DIR, files_volume(spec.source), read_only=True), *database_mounts(spec)]
     if backup and spec.rehearses and spec.rehearsal is not None and spec.rehearsal.secret_ref is not None:
         other = {"secretName": spec.rehearsal.secret_ref.name, "optional": True, "defaultMode": _OWNER_READS}
         mounts.append(_mount("rehearsal", REHEARSAL_SECRET_DIR, {"secret": other}, read_only=True))
@@ -181,14 +200,35 @@ def _mounts(spec: Spec, *, backup: bool) -> list[tuple[Manifest, Manifest]]:
     return mounts
 
 
-def _destination(destination: BackupDestination) -> list[tuple[Manifest, Manifest]]:
+def database_mounts(spec: Spec) -> list[Mount]:
+    """What a pod needs to reach the database: Secret, authority, and room for temporary files."""
+    secret = {"secretName": spec.database.secret_ref.name, "optional": True, "defaultMode": _OWNER_READS}
+    mounts = [
+        _mount("secret", SECRET_DIR, {"secret": secret}, read_only=True),
+        _mount("tmp", TMP_DIR, {"emptyDir": {}}),
+    ]
+    if spec.database.tls is not None and spec.database.tls.ca_ref is not None:
+        mounts.append(_mount("ca", CA_DIR, _ca_volume(spec.database.tls.ca_ref), read_only=True))
+    return mounts
+
+
+def _destination(destination: BackupDestination) -> list[Mount]:
     """A volume to write to, or the Secret that lets into a bucket."""
     if destination.persistent_volume_claim is not None:
-        claim = {"claimName": destination.persistent_volume_claim.claim_name}
-        return [_mount("backup", BACKUP_DIR, {"persistentVolumeClaim": claim})]
-    if destination.s3 is None or destination.s3.secret_ref is None:
+        return [volume_mount(destination.persistent_volume_claim.claim_name)]
+    return bucket_mounts(destination.s3) if destination.s3 is not None else []
+
+
+def volume_mount(claim_name: str, *, read_only: bool = False) -> Mount:
+    """The volume of the backups."""
+    return _mount("backup", BACKUP_DIR, {"persistentVolumeClaim": {"claimName": claim_name}}, read_only=read_only)
+
+
+def bucket_mounts(destination: S3Destination) -> list[Mount]:
+    """The Secret that lets into the bucket of the backups, where one is named."""
+    if destination.secret_ref is None:
         return []
-    secret = {"secretName": destination.s3.secret_ref.name, "optional": True, "defaultMode": _OWNER_READS}
+    secret = {"secretName": destination.secret_ref.name, "optional": True, "defaultMode": _OWNER_READS}
     return [_mount("s3", S3_SECRET_DIR, {"secret": secret}, read_only=True)]
 
 
@@ -201,7 +241,7 @@ def _ca_volume(reference: CaRef) -> Manifest:
     return {"configMap": {"name": chosen.name, "optional": True, "items": items, "defaultMode": _ALL_READ}}
 
 
-def _mount(name: str, path: str, source: Manifest, *, read_only: bool = False) -> tuple[Manifest, Manifest]:
+def _mount(name: str, path: str, source: Manifest, *, read_only: bool = False) -> Mount:
     mount: Manifest = {"name": name, "mountPath": path}
     if read_only:
         mount["readOnly"] = True

@@ -34,6 +34,7 @@ from dbmigration.kube.client import Api, JsonObject, namespaced, resource_path
 from dbmigration.kube.pods import blocked_by_events, newest_telling, pod_seen, running_since, termination_message
 from dbmigration.kube.promotion import read_stage
 from dbmigration.kube.reports import progress_in_log, read_report, report_in_log
+from dbmigration.kube.restore_seen import read_restore_jobs
 from dbmigration.kube.source import read_source
 from dbmigration.kube.statuses import read_status
 
@@ -62,11 +63,12 @@ def observe(api: Api, runner: Runner, namespace: str, name: str, now: datetime) 
     if resource is None:
         return None
     metadata = resource["metadata"]
-    spec, spec_error = _read_spec(resource.get("spec") or {})
+    spec, spec_error = read_spec(resource.get("spec") or {})
     raw_status = resource.get("status") or {}
     status = read_status(raw_status)
     annotations = metadata.get("annotations") or {}
-    jobs = _read_jobs(api, namespace, metadata["uid"], status, now)
+    found = read_jobs(api, namespace, metadata["uid"])
+    jobs = _read_runs(api, namespace, found, metadata["uid"], status, now)
     observed = Observed(
         namespace=namespace,
         name=name,
@@ -81,6 +83,7 @@ def observe(api: Api, runner: Runner, namespace: str, name: str, now: datetime) 
         runner=runner,
         deleting="deletionTimestamp" in metadata,
         looks=tuple(job for job in jobs if job.look),
+        restores=read_restore_jobs(api, namespace, found, status.replaced.at if status.replaced else None),
         approvals=read_approvals(api, namespace, name) if spec is not None and required(spec) else (),
         stage=read_stage(api, namespace, name, spec),
         check_drift=clip(annotations.get(CHECK_DRIFT_ANNOTATION, ""), 256) or None,
@@ -124,13 +127,18 @@ def _attempt(text: str) -> int:
     return int(text) if text.isdecimal() and len(text) < 10 else 1
 
 
-def _read_spec(raw: JsonObject) -> tuple[Spec | None, str | None]:
+def read_spec(raw: JsonObject) -> tuple[Spec | None, str | None]:
+    """The spec, or why it cannot be read."""
     try:
         return Spec.model_validate(raw), None
     except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False, include_context=False)
-        told = "; ".join(f"spec.{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in found[:5])
-        return None, clip(told)
+        return None, told_why(error)
+
+
+def told_why(error: ValidationError) -> str:
+    """The first fields of a spec that are wrong, without what was written in them."""
+    found = error.errors(include_url=False, include_input=False, include_context=False)
+    return clip("; ".join(f"spec.{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in found[:5]))
 
 
 def _read_source(api: Api, namespace: str, spec: Spec | None) -> Source:
@@ -139,17 +147,20 @@ def _read_source(api: Api, namespace: str, spec: Spec | None) -> Source:
     return read_source(api, namespace, spec.source)
 
 
-def _read_jobs(api: Api, namespace: str, uid: str, status: Status, now: datetime) -> tuple[JobSeen, ...]:
+def read_jobs(api: Api, namespace: str, uid: str) -> list[JsonObject]:
+    """Every Job about the DatabaseMigration with that uid, oldest first: its own runs and looks, and those of DatabaseRestores."""
     found = api.items(namespaced("batch/v1", namespace, "jobs"), labelSelector=f"{UID_LABEL}={uid}")
-    ours = sorted(
-        (job for job in found if owned_by(job, uid)), key=lambda job: (job["metadata"]["creationTimestamp"], job["metadata"]["name"])
-    )
+    return sorted(found, key=lambda job: (job["metadata"]["creationTimestamp"], job["metadata"]["name"]))
+
+
+def _read_runs(api: Api, namespace: str, found: list[JsonObject], uid: str, status: Status, now: datetime) -> tuple[JobSeen, ...]:
+    ours = [job for job in found if owned_by(job, uid)]
     seen = [job_seen(job) for job in ours]
     newest = {job.look: job for job in seen}
     if all(job.over for job in seen) and all(_is_stored(status, job) for job in newest.values()):
         return tuple(seen)
     pods = api.items(namespaced("v1", namespace, "pods"), labelSelector=f"{UID_LABEL}={uid}")
-    return tuple(_with_pod(api, namespace, job, raw["metadata"]["uid"], pods, status, now) for job, raw in zip(seen, ours, strict=True))
+    return tuple(_with_report(api, namespace, job, raw["metadata"]["uid"], pods, status, now) for job, raw in zip(seen, ours, strict=True))
 
 
 def _is_stored(status: Status, job: JobSeen) -> bool:
@@ -158,25 +169,34 @@ def _is_stored(status: Status, job: JobSeen) -> bool:
     return status.run is not None and status.run.job_name == job.name and status.run.finished_at is not None
 
 
-def _with_pod(api: Api, namespace: str, job: JobSeen, job_uid: str, pods: list[JsonObject], status: Status, now: datetime) -> JobSeen:
+def _with_report(api: Api, namespace: str, job: JobSeen, job_uid: str, pods: list[JsonObject], status: Status, now: datetime) -> JobSeen:
+    seen, pod = with_pod(api, namespace, job, job_uid, pods, now)
+    if pod is None or seen.pod.state is not PodState.TERMINATED or _is_stored(status, job):
+        return seen
+    return replace(seen, report=_report_of(api, namespace, pod, job.name))
+
+
+def with_pod(
+    api: Api, namespace: str, job: JobSeen, job_uid: str, pods: list[JsonObject], now: datetime
+) -> tuple[JobSeen, JsonObject | None]:
+    """The Job with what its pod does, and the pod to believe. Raises ApiFailure."""
     quiet = now - job.created_at < QUIET_START
     pod = newest_telling(p for p in pods if owned_by(p, job_uid))
     if pod is None:
         blocked = None if job.over or quiet else _asked_events(api, namespace, job_uid)
-        return replace(job, pod=PodSeen(PodState.ABSENT, blocked=blocked))
+        return replace(job, pod=PodSeen(PodState.ABSENT, blocked=blocked)), None
     seen = pod_seen(pod)
-    report: Report | None = None
-    if seen.state is PodState.TERMINATED and not _is_stored(status, job):
-        report = _report_of(api, namespace, pod, job.name)
-    elif seen.state is PodState.RUNNING:
+    if seen.state is PodState.RUNNING:
         since = running_since(pod)
         if since is not None and now - since >= _FIRST_PROGRESS:
-            seen = replace(seen, progress=progress_in_log(_log(api, namespace, pod)))
+            seen = replace(seen, progress=progress_in_log(log_of(api, namespace, pod)))
+    elif seen.state is PodState.TERMINATED:
+        pass
     elif quiet:
         seen = replace(seen, blocked=None)
     elif seen.blocked is None:
         seen = replace(seen, blocked=_asked_events(api, namespace, pod["metadata"]["uid"]))
-    return replace(job, pod=seen, report=report)
+    return replace(job, pod=seen), pod
 
 
 def _report_of(api: Api, namespace: str, pod: JsonObject, job_name: str) -> Report | None:
@@ -184,10 +204,11 @@ def _report_of(api: Api, namespace: str, pod: JsonObject, job_name: str) -> Repo
     report = read_report(termination_message(pod), job_name)
     if report is not None and not report.truncated:
         return report
-    return report_in_log(_log(api, namespace, pod), job_name) or report
+    return report_in_log(log_of(api, namespace, pod), job_name) or report
 
 
-def _log(api: Api, namespace: str, pod: JsonObject) -> str:
+def log_of(api: Api, namespace: str, pod: JsonObject) -> str:
+    """The end of the runner's log; empty where there is none any more, or yet."""
     path = namespaced("v1", namespace, "pods", pod["metadata"]["name"], "log")
     query: dict[str, Any] = {"container": "runner", "tailLines": _LOG_LINES}
     try:

@@ -21,7 +21,7 @@ def read_report(text: str, job_name: str) -> Report | None:
 
 def report_in_log(log: str, job_name: str) -> Report | None:
     """The newest whole report among a log's lines."""
-    for line in _objects_newest_first(log):
+    for line in objects_newest_first(log):
         if REPORT_KEY in line:
             try:
                 report = Report.model_validate(line[REPORT_KEY])
@@ -34,7 +34,7 @@ def report_in_log(log: str, job_name: str) -> Report | None:
 
 def progress_in_log(log: str) -> Progress | None:
     """The newest progress among a log's lines."""
-    for line in _objects_newest_first(log):
+    for line in objects_newest_first(log):
         progress = progress_of(line)
         if progress is not None:
             return progress
@@ -58,7 +58,8 @@ def progress_of(line: Mapping[str, Any]) -> Progress | None:
     )
 
 
-def _objects_newest_first(log: str) -> Iterator[dict[str, Any]]:
+def objects_newest_first(log: str) -> Iterator[dict[str, Any]]:
+    """The JSON objects among a log's lines."""
     for line in reversed(log.splitlines()):
         if line.startswith("{"):
             try:

@@ -48,6 +48,15 @@ class Temporary:
         rows: list[tuple[int]] = self.orders.query("SELECT pg_catalog.pg_database_size(%s)", (self.name,))
         return rows[0][0]
 
+    def identity(self) -> str:
+        """System identifier and oid, as `Server.identity` has them: the same under its final name."""
+        rows: list[tuple[int]] = self.orders.query("SELECT oid::bigint FROM pg_catalog.pg_database WHERE datname = %s", (self.name,))
+        return f"{self.orders.server.identity.partition('/')[0]}/{rows[0][0]}"
+
+    def describe(self, comment: str) -> None:
+        """Its comment, which keeps with it under its final name."""
+        self.orders.query(f"COMMENT ON DATABASE {identifier(self.name)} IS {literal(comment)}")
+
     def keep_as(self, name: str) -> None:
         """Its final name: from now on it stays. Nobody may be connected to it. Raises what the server says against it."""
         self.orders.query(f"ALTER DATABASE {identifier(self.name)} RENAME TO {identifier(name)}")

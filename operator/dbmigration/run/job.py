@@ -63,7 +63,7 @@ def main(environ: Mapping[str, str]) -> int:
     except DbmigrationError as error:
         report = build_report(RunResult(run_id=run_id, started_at=now(), error=error), environment=None)
     except Exception as error:  # noqa: BLE001 - whatever went wrong has to reach the resource
-        log.write("error", "internal error", traceback=_frames(error))
+        log.write("error", "internal error", traceback=frames(error))
         report = internal_error(run_id, error)
     clock.end()
     timed = {"steps_ms": clock.steps_ms, "lock_waits": clock.lock_waits, "lock_wait_ms": clock.lock_wait_ms}
@@ -203,7 +203,7 @@ def _backup_target(request: api.RunRequest) -> BackupTarget | None:
         backup.uri_base,
         backup.keep_last,
         backup.keep_days,
-        _bucket(backup.s3) if backup.s3 is not None else None,
+        bucket_of(backup.s3) if backup.s3 is not None else None,
         DumpShape(backup.format, backup.jobs, backup.compression),
         _who_dumps(request) if backup.secret_name is not None else None,
     )
@@ -233,7 +233,7 @@ def _rehearsal(request: api.RehearsalRequest) -> Rehearsal:
     )
 
 
-def _bucket(request: api.S3Request) -> "Bucket":
+def bucket_of(request: api.S3Request) -> "Bucket":
     """Raises Transient BACKUP_FAILED where the Secret was named and is not there, or lacks a key."""
     from dbmigration.backup.s3 import Bucket, read_secrets
 
@@ -282,7 +282,7 @@ def _sentence(report: Report) -> str:
     return f"{place}: {report.message}"
 
 
-def _frames(error: BaseException) -> list[str]:
+def frames(error: BaseException) -> list[str]:
     """Where it happened, without the error's text: that may hold a value."""
     return [
         f"{frame.filename.rsplit('/dbmigration/', 1)[-1]}:{frame.lineno} {frame.name}"

@@ -1,0 +1,363 @@
+"""The rules about a DatabaseRestore, one row each and more: what is observed, which rule decides, what Ready then says."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from dbmigration.api.conditions import ConditionType, find
+from dbmigration.api.reasons import Reason
+from dbmigration.api.report import Outcome
+from dbmigration.api.restore_request import RestoreStep
+from dbmigration.api.restore_status import RestoreStatus
+from dbmigration.api.status import Status
+from dbmigration.decide.observed import AllowLists, Blocked, PodSeen, PodState, Progress
+from dbmigration.decide.restoring.observed import RestoreDecision, RestoreObserved
+from dbmigration.decide.restoring.record import MOST_ATTEMPTS
+from dbmigration.decide.restoring.rules import RULES, decide, start_refused
+from dbmigration.decide.rules import JOBS_KEPT, LINGERING
+from tests.unit.observing import BACKUP, NOW, RUNNER
+from tests.unit.observing import spec as migration_spec
+from tests.unit.restoring import (
+    RESTORE,
+    SUSPENDED,
+    SWAP,
+    SWAPPED,
+    WITH_SWAP,
+    chosen,
+    ended,
+    failed,
+    failure,
+    job,
+    migration,
+    observed,
+    report,
+    restore_spec,
+    restored,
+    run,
+)
+
+RECONCILING, STALLED, NEITHER = "Reconciling", "Stalled", ""
+IN_BUCKET = restore_spec(backup={"uri": "s3://backups/prod/1.dump"})
+ON_VOLUME = restore_spec(backup={"uri": "pvc://other/studio/1.dump"})
+S3 = migration_spec(backup={"destination": {"s3": {"bucket": "own", "prefix": "prod", "secretRef": {"name": "keys"}}}})
+BLOCKED = PodSeen(PodState.WAITING, blocked=Blocked(Reason.UNSCHEDULABLE, "0/1 nodes are available"))
+
+
+def ready(decision: RestoreDecision) -> tuple[str, str, str]:
+    conditions = decision.status.conditions
+    found = find(conditions, ConditionType.READY)
+    assert found is not None
+    work = [c.type for c in conditions if c.type in (ConditionType.RECONCILING, ConditionType.STALLED)]
+    return found.status, found.reason, "".join(work)
+
+
+TABLE = [
+    # A result comes before everything else.
+    ("restored", observed(status=chosen(run=run()), jobs=(ended(report=report()),)), "step_finished", ("True", "Restored", NEITHER)),
+    (
+        "restored, and a swap was asked for meanwhile",
+        observed(spec=WITH_SWAP, status=chosen(run=run()), jobs=(ended(report=report()),)),
+        "step_finished",
+        ("False", "Running", RECONCILING),
+    ),
+    (
+        "restored while its migration went away",
+        observed(migration=None, status=chosen(run=run()), jobs=(ended(report=report()),)),
+        "step_finished",
+        ("True", "Restored", NEITHER),
+    ),
+    (
+        "damaged backup",
+        observed(status=chosen(run=run()), jobs=(ended(report=failure(Reason.RESTORE_FAILED, transient=False)),)),
+        "step_finished",
+        ("False", "RestoreFailed", STALLED),
+    ),
+    (
+        "database down",
+        observed(status=chosen(run=run()), jobs=(ended(report=failure(Reason.DATABASE_UNAVAILABLE, transient=True)),)),
+        "step_finished",
+        ("False", "DatabaseUnavailable", RECONCILING),
+    ),
+    ("no report", observed(status=chosen(run=run()), jobs=(ended(),)), "step_finished", ("False", "RunnerLost", RECONCILING)),
+    (
+        "success without what was done",
+        observed(status=chosen(run=run()), jobs=(ended(report=report(restored=None)),)),
+        "step_finished",
+        ("False", "InternalError", STALLED),
+    ),
+    (
+        "swapped",
+        observed(
+            spec=WITH_SWAP,
+            status=restored(run=run(SWAP)),
+            jobs=(ended(SWAP, report(reason=Reason.SWAPPED, restored=None, swapped=SWAPPED)),),
+        ),
+        "step_finished",
+        ("True", "Swapped", NEITHER),
+    ),
+    (
+        "swap refused for a slot",
+        observed(spec=WITH_SWAP, status=restored(run=run(SWAP)), jobs=(ended(SWAP, failure(Reason.SWAP_FAILED, transient=False)),)),
+        "step_finished",
+        ("False", "SwapFailed", STALLED),
+    ),
+    # A Job at work.
+    ("running", observed(status=chosen(run=run()), jobs=(job(),)), "step_active", ("False", "Running", RECONCILING)),
+    ("running, status unwritten", observed(status=chosen(), jobs=(job(),)), "step_active", ("False", "Running", RECONCILING)),
+    ("pod stuck", observed(status=chosen(run=run()), jobs=(job(pod=BLOCKED),)), "step_active", ("False", "Unschedulable", RECONCILING)),
+    ("Job gone", observed(status=chosen(run=run())), "step_vanished", ("False", "RunnerLost", RECONCILING)),
+    # Nothing at work.
+    ("spec unreadable", observed(spec=None, spec_error="spec.into: no"), "spec_invalid", ("False", "SpecInvalid", STALLED)),
+    ("done", observed(status=restored()), "all_done", ("True", "Restored", NEITHER)),
+    (
+        "done, and the migration runs",
+        observed(status=restored(), migration=migration(at_work="x")),
+        "all_done",
+        ("True", "Restored", NEITHER),
+    ),
+    ("swap done", observed(spec=WITH_SWAP, status=restored(swapped=SWAPPED), retry="new"), "all_done", ("True", "Swapped", NEITHER)),
+    (
+        "failed for good",
+        observed(status=chosen(run=failed(Reason.RESTORE_FAILED))),
+        "failed_for_good",
+        ("False", "RestoreFailed", STALLED),
+    ),
+    (
+        "failed for good, and a swap is asked for",
+        observed(spec=WITH_SWAP, status=chosen(run=failed(Reason.RESTORE_FAILED)), migration=migration(spec=SUSPENDED)),
+        "failed_for_good",
+        ("False", "RestoreFailed", STALLED),
+    ),
+    (
+        "failed for good, asked again",
+        observed(status=chosen(run=failed(Reason.RESTORE_FAILED)), retry="again"),
+        "step_due",
+        ("False", "Running", RECONCILING),
+    ),
+    ("no migration", observed(migration=None), "migration_missing", ("False", "MigrationMissing", RECONCILING)),
+    ("migration unreadable", observed(migration=migration(spec=None)), "migration_invalid", ("False", "SpecInvalid", STALLED)),
+    ("a bucket and no keys", observed(spec=IN_BUCKET), "migration_invalid", ("False", "SpecInvalid", STALLED)),
+    (
+        "a bucket that the operator does not allow",
+        observed(spec=IN_BUCKET, migration=migration(spec=S3), runner=replace(RUNNER, allowed=AllowLists(s3_hosts=("*/own",)))),
+        "migration_not_allowed",
+        ("False", "NotAllowed", STALLED),
+    ),
+    ("no backup", observed(migration=migration(status=Status())), "backup_missing", ("False", "BackupMissing", STALLED)),
+    ("the latest is looked up", observed(), "backup_chosen", ("False", "Pending", RECONCILING)),
+    ("a named one is written down", observed(spec=ON_VOLUME), "backup_chosen", ("False", "Pending", RECONCILING)),
+    ("due", observed(status=chosen()), "step_due", ("False", "Running", RECONCILING)),
+    (
+        "backoff",
+        observed(status=chosen(run=failed(Reason.DATABASE_UNAVAILABLE, next_retry_at=NOW + timedelta(seconds=9)))),
+        "retry_not_due",
+        ("False", "DatabaseUnavailable", RECONCILING),
+    ),
+    (
+        "backoff over",
+        observed(status=chosen(run=failed(Reason.DATABASE_UNAVAILABLE, next_retry_at=NOW))),
+        "step_due",
+        ("False", "Running", RECONCILING),
+    ),
+    (
+        "a migration runs",
+        observed(status=chosen(), migration=migration(at_work="job/x")),
+        "migration_running",
+        ("False", "MigrationRunning", RECONCILING),
+    ),
+    (
+        "a restore needs no suspended migration",
+        observed(status=chosen(), migration=migration(spec=SUSPENDED)),
+        "step_due",
+        ("False", "Running", RECONCILING),
+    ),
+    (
+        "a swap needs it",
+        observed(spec=WITH_SWAP, status=restored()),
+        "migration_not_suspended",
+        ("False", "MigrationNotSuspended", NEITHER),
+    ),
+    (
+        "a swap waits for a run that was there before",
+        observed(spec=WITH_SWAP, status=restored(), migration=migration(spec=SUSPENDED, at_work="job/x")),
+        "migration_running",
+        ("False", "MigrationRunning", RECONCILING),
+    ),
+    (
+        "a swap is due",
+        observed(spec=WITH_SWAP, status=restored(), migration=migration(spec=SUSPENDED)),
+        "step_due",
+        ("False", "Running", RECONCILING),
+    ),
+    (
+        "a swap failed for good",
+        observed(spec=WITH_SWAP, status=restored(run=failed(Reason.SWAP_FAILED, SWAP)), migration=migration(spec=SUSPENDED)),
+        "failed_for_good",
+        ("False", "SwapFailed", STALLED),
+    ),
+]
+
+
+@pytest.mark.parametrize(("given", "rule", "says"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE])
+def test_a_rule_decides(given: RestoreObserved, rule: str, says: tuple[str, str, str]) -> None:
+    decision = decide(given, NOW)
+    assert (decision.rule, ready(decision)) == (rule, says)
+    assert (decision.start is not None) == (rule == "step_due")
+    assert decision.status.observed_generation == given.generation
+
+
+def test_every_rule_has_a_row() -> None:
+    beside = {"being_deleted", "step_unstarted_outdated"}
+    assert {row[2] for row in TABLE} | beside == {rule.__name__ for rule in RULES}
+
+
+def test_nothing_is_done_about_one_that_is_deleted() -> None:
+    given = observed(deleting=True, status=chosen(run=run()))
+    decision = decide(given, NOW)
+    assert (decision.rule, decision.start, decision.status.conditions) == ("being_deleted", None, ())
+
+
+def test_which_backup_it_is_is_stored_before_anything_begins_and_then_stays() -> None:
+    first = decide(observed(), NOW)
+    assert (first.status.backup_uri, first.status.backup, first.start) == (BACKUP.uri, BACKUP, None)
+    newer = BACKUP.model_copy(update={"uri": "pvc://backups/studio/2.dump"})
+    later = decide(observed(status=first.status, migration=migration(status=Status(backup=newer))), NOW)
+    assert later.start is not None
+    assert later.start.request.uri == BACKUP.uri
+
+
+def test_a_backup_that_appears_later_starts_nothing_that_was_forgotten() -> None:
+    missing = decide(observed(migration=migration(status=Status())), NOW).status
+    assert decide(observed(status=missing), NOW).rule == "backup_missing"
+    assert decide(observed(status=missing, retry="I mean it"), NOW).rule == "backup_chosen"
+
+
+def test_the_request_of_a_restore_from_a_bucket() -> None:
+    start = decide(observed(spec=IN_BUCKET, status=chosen(backup_uri="s3://backups/prod/1.dump"), migration=migration(spec=S3)), NOW).start
+    assert start is not None
+    s3 = start.request.s3
+    assert s3 is not None
+    assert (s3.bucket, s3.prefix, s3.secret_name) == ("backups", "", "keys")
+    assert (start.request.into, start.request.step, start.request.restored_identity) == ("studio_restored", RESTORE, None)
+
+
+def test_the_request_of_a_swap_names_both_databases() -> None:
+    start = decide(observed(spec=WITH_SWAP, status=restored(), migration=migration(spec=SUSPENDED)), NOW).start
+    assert start is not None
+    assert (start.request.step, start.request.live_identity, start.request.restored_identity) == (SWAP, "7/16384", "7/20000")
+    assert start.request.s3 is None
+
+
+def test_what_a_restore_did_is_stored() -> None:
+    status = decide(observed(status=chosen(run=run()), jobs=(ended(report=report()),)), NOW).status
+    assert (status.restored, status.backup) == (report().restored, BACKUP)
+    assert status.database is not None
+    assert status.database.name == "studio"
+    told = find(status.conditions, ConditionType.RESTORED)
+    assert told is not None
+    assert (told.status, "1,000 rows" in told.message) == ("True", True)
+    assert find(status.conditions, ConditionType.SWAPPED) is None
+    assert any("swap" in step for step in status.next_steps)
+
+
+def test_what_a_swap_did_is_stored_and_the_restore_is_still_said() -> None:
+    before = decide(observed(status=chosen(run=run()), jobs=(ended(report=report()),)), NOW).status
+    swapped = report(reason=Reason.SWAPPED, restored=None, backup=None, swapped=SWAPPED)
+    given = observed(spec=WITH_SWAP, status=before.model_copy(update={"run": run(SWAP)}), jobs=(ended(SWAP, swapped),))
+    status = decide(given, NOW).status
+    assert (status.swapped, status.restored, status.backup) == (SWAPPED, report().restored, BACKUP)
+    assert {c.type: c.status for c in status.conditions} == {"Ready": "True", "Restored": "True", "Swapped": "True"}
+    assert "studio_before_20261123T120000Z" in " ".join(status.next_steps)
+
+
+def test_a_failed_swap_takes_nothing_back_that_was_said_of_the_restore() -> None:
+    before = decide(observed(status=chosen(run=run()), jobs=(ended(report=report()),)), NOW).status
+    refused = ended(SWAP, failure(Reason.SWAP_FAILED, transient=False))
+    status = decide(observed(spec=WITH_SWAP, status=before.model_copy(update={"run": run(SWAP)}), jobs=(refused,)), NOW).status
+    assert {c.type: c.status for c in status.conditions} == {"Ready": "False", "Stalled": "True", "Restored": "True", "Swapped": "False"}
+
+
+@pytest.mark.parametrize(("step", "reason", "limited"), [(SWAP, Reason.LOCK_HELD, True), (RESTORE, Reason.DATABASE_UNAVAILABLE, False)])
+def test_only_a_swap_gives_up_on_what_time_may_mend(step: RestoreStep, reason: Reason, limited: bool) -> None:
+    """A swap that was asked for at night must not succeed in the morning, when nobody thinks of it."""
+    tried = run(step, counted=MOST_ATTEMPTS - 1 if step is SWAP else 0, failures=MOST_ATTEMPTS - 1)
+    status = restored(run=tried) if step is SWAP else chosen(run=tried)
+    after = decide(observed(spec=WITH_SWAP, status=status, jobs=(ended(step, failure(reason, transient=True)),)), NOW).status
+    assert after.run is not None
+    assert (after.run.next_retry_at is None) == limited
+    assert (after.run.reason == Reason.RETRY_LIMIT_REACHED) == limited
+
+
+def test_a_restore_that_dies_without_a_word_is_not_tried_for_ever() -> None:
+    given = observed(
+        status=chosen(run=run(counted=MOST_ATTEMPTS - 1)), jobs=(ended(pod=PodSeen(PodState.TERMINATED, exit_reason="OOMKilled")),)
+    )
+    after = decide(given, NOW).status
+    assert after.run is not None
+    assert (after.run.reason, "limits.memory" in str(after.run.message)) == (Reason.RETRY_LIMIT_REACHED, True)
+
+
+def test_a_report_that_fits_no_status_is_not_believed() -> None:
+    big = report(backup=BACKUP.model_copy(update={"uri": "x" * 40_000}))
+    after = decide(observed(status=chosen(run=run()), jobs=(ended(report=big),)), NOW).status
+    assert (after.restored, after.backup) == (None, BACKUP)
+    assert after.run is not None
+    assert after.run.reason == Reason.INTERNAL_ERROR
+
+
+def test_a_pod_that_cannot_start_is_replaced_when_the_migration_changes() -> None:
+    changed = migration(spec=migration_spec(job={"nodeSelector": {"disk": "fast"}}))
+    stuck = observed(status=chosen(run=run()), jobs=(job(pod=BLOCKED),), migration=changed)
+    decision = decide(stuck, NOW)
+    assert (decision.rule, decision.remove_jobs) == ("step_unstarted_outdated", ("job-1",))
+    gone = decide(replace(stuck, status=decision.status, jobs=()), NOW)
+    assert gone.start is not None
+    assert gone.start.job_name != "job-1"
+    young = PodSeen(PodState.WAITING, scheduled_at=NOW - timedelta(seconds=1))
+    assert decide(replace(stuck, jobs=(job(pod=young),)), NOW).rule == "step_active"
+
+
+def test_progress_is_shown() -> None:
+    seen = PodSeen(PodState.RUNNING, progress=Progress("restore", message="restoring: 20 MB so far"))
+    status = decide(observed(status=chosen(run=run()), jobs=(job(pod=seen),)), NOW).status
+    assert status.progress is not None
+    assert status.progress.message == "restoring: 20 MB so far"
+
+
+def test_a_refused_job_is_told_in_the_api_servers_words_and_tried_again() -> None:
+    decision = start_refused(observed(status=chosen()), Blocked(Reason.ADMISSION_DENIED, "quota"), NOW)
+    assert ready(decision) == ("False", "AdmissionDenied", RECONCILING)
+    assert decision.again_after is not None
+
+
+def test_old_jobs_go_and_so_does_one_that_a_sidecar_keeps_alive() -> None:
+    done = [ended(name=f"job-{n}", complete=True) for n in range(JOBS_KEPT + 2)]
+    assert decide(observed(status=restored(), jobs=tuple(done)), NOW).rule == "step_finished"
+    stored = restored(run=run(job_name=done[-1].job.name, finished_at=NOW, outcome=Outcome.SUCCEEDED))
+    assert decide(observed(status=stored, jobs=tuple(done)), NOW).remove_jobs == ("job-0", "job-1")
+    lingering = observed(status=restored(), jobs=(ended(report=report()),))
+    assert decide(lingering, NOW).remove_jobs == ()
+    assert decide(lingering, NOW).again_after == LINGERING
+    assert decide(lingering, NOW + LINGERING).remove_jobs == ("job-1",)
+
+
+def test_what_happened_is_announced_once() -> None:
+    given = observed(status=chosen(run=run()), jobs=(ended(report=report()),))
+    first = decide(given, NOW)
+    assert [a.reason for a in first.announcements] == [Reason.RESTORED]
+    assert decide(replace(given, status=first.status), NOW).announcements == ()
+    failing = decide(observed(status=chosen(run=run()), jobs=(ended(report=failure(Reason.RESTORE_FAILED, transient=False)),)), NOW)
+    assert [(a.reason, a.warning) for a in failing.announcements] == [(Reason.RESTORE_FAILED, True)]
+    started = decide(observed(status=chosen()), NOW)
+    assert [a.reason for a in started.announcements] == ["RestoreStarted"]
+
+
+def test_an_idle_one_writes_nothing() -> None:
+    for given in (observed(status=restored()), observed(status=chosen(run=failed(Reason.RESTORE_FAILED)))):
+        status = decide(given, NOW).status
+        assert decide(replace(given, status=status), NOW + timedelta(hours=2)).status == status
+
+
+def test_a_new_one_is_not_taken_for_finished() -> None:
+    assert RestoreStatus().observed_generation == -1
