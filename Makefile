@@ -5,8 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# The tests on the cluster wait most of the time: the others run beside them.
-BESIDE := -n 2 --dist loadscope
+# The tests on a cluster wait most of the time: there are two clusters, and the other tests run beside them.
+BESIDE := -n 3 --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo demo-down test test-all lint format bench soak crds reference docs lock cluster-up cluster-down image

@@ -14,6 +14,7 @@ from tests.cluster.local.provider import LocalCluster
 FORCED: Final = "DBMIGRATION_TEST_PROVIDER"
 KUBECONFIG: Final = "DBMIGRATION_TEST_KUBECONFIG"
 CONTEXT: Final = "DBMIGRATION_TEST_CONTEXT"
+WORKER: Final = "PYTEST_XDIST_WORKER"
 
 
 def choose_provider(environ: Mapping[str, str], docker: Callable[[], bool]) -> ProviderName:
@@ -39,7 +40,10 @@ def choose_provider(environ: Mapping[str, str], docker: Callable[[], bool]) -> P
 
 
 def chosen_cluster(environ: Mapping[str, str] = os.environ) -> Cluster:
-    """The cluster of the chosen provider; nothing is started yet."""
+    """The cluster of the chosen provider; nothing is started yet.
+
+    Beside the first worker of a test session (pytest-xdist names it) each has a node of its own where we make them.
+    """
     match choose_provider(environ, docker_answers):
         case "current":
             named = all(environ.get(name) for name in ("DBMIGRATION_TEST_IMAGE", "DBMIGRATION_TEST_POSTGRES_IMAGE"))
@@ -47,4 +51,5 @@ def chosen_cluster(environ: Mapping[str, str] = os.environ) -> Cluster:
         case "kind":
             return KindInDocker()
         case "local":
-            return LocalCluster()
+            worker = environ.get(WORKER, "gw0")
+            return LocalCluster() if worker == "gw0" else LocalCluster(f"local-{worker}")

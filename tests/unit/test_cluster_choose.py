@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.cluster.choose import CONTEXT, FORCED, KUBECONFIG, choose_provider
+from tests.cluster.choose import CONTEXT, FORCED, KUBECONFIG, WORKER, choose_provider, chosen_cluster
 from tests.cluster.errors import ClusterError
 
 NAMED = {KUBECONFIG: "/somewhere/config", CONTEXT: "staging"}
@@ -47,3 +47,8 @@ def test_docker_is_not_asked_when_a_cluster_is_named() -> None:
         raise AssertionError("docker was asked")
 
     assert choose_provider(NAMED, asked) == "current"
+
+
+def test_each_worker_of_a_session_has_a_node_of_its_own() -> None:
+    names = [chosen_cluster({FORCED: "local"} | worker).name for worker in ({}, {WORKER: "gw0"}, {WORKER: "gw1"}, {WORKER: "gw2"})]
+    assert names == ["dbmigration-local", "dbmigration-local", "dbmigration-local-gw1", "dbmigration-local-gw2"]

@@ -30,10 +30,10 @@ class LocalCluster(Kubectl):
 
     provider: ProviderName = "local"
 
-    def __init__(self, name: str = "dbmigration-local") -> None:
-        """Name the cluster; nothing is started yet."""
-        self.name = name
-        self.state = cache_root() / "local"
+    def __init__(self, folder: str = "local") -> None:
+        """Name the cluster by its folder in the cache; nothing is started yet."""
+        self.name = f"dbmigration-{folder}"
+        self.state = cache_root() / folder
         self.kubeconfig_path = self.state / "kubeconfig"
         self.kubectl_path = programs.kubectl_path()
 
