@@ -11,6 +11,7 @@ from dbmigration.api.conditions import MESSAGE_LIMIT, Condition, Proof, Verdict,
 from dbmigration.api.reasons import Reason
 from dbmigration.api.report import Outcome, Report
 from dbmigration.api.status import Status
+from dbmigration.api.visible import visible
 from dbmigration.decide.observed import Blocked, InvalidSource, JobSeen, MissingSource, Observed, PodSeen, PodState, Progress
 from dbmigration.decide.rules import decide, start_refused
 from tests.unit.observing import NOW, failure_report, files, report, seen, spec
@@ -210,4 +211,4 @@ def test_ready_and_at_work_cannot_be_said_together() -> None:
 def test_clipped_text_fits_and_is_a_beginning(text: str) -> None:
     short = clip(text, 100)
     assert len(short.encode()) <= 100
-    assert text.startswith(short.removesuffix("…")) or short == text
+    assert visible(text).startswith(short.removesuffix("…")) or short == visible(text)

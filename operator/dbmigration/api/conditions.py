@@ -12,6 +12,7 @@ from enum import StrEnum
 from pydantic import ConfigDict, Field
 
 from dbmigration.api.report import Reported
+from dbmigration.api.visible import visible
 
 MESSAGE_LIMIT = 1024
 """Longest message of a condition, in bytes."""
@@ -79,7 +80,8 @@ class Proof:
 
 
 def clip(text: str, limit: int = MESSAGE_LIMIT) -> str:
-    """`text` cut to `limit` bytes of UTF-8, with an ellipsis when something was cut."""
+    """`text` made visible and cut to `limit` bytes of UTF-8, with an ellipsis when something was cut."""
+    text = visible(text)
     if len(text.encode()) <= limit:
         return text
     return text.encode()[: limit - 3].decode(errors="ignore") + "…"

@@ -291,8 +291,8 @@ class Report(Reported):
     started_at: datetime
     finished_at: datetime
     database: Database | None = None
-    plan_hash: str | None = None
-    approved_hash: str | None = None
+    plan_hash: str | None = Field(default=None, max_length=128)
+    approved_hash: str | None = Field(default=None, max_length=128)
     complete: bool = False
     checked: Checked | None = None
     environment: str | None = None

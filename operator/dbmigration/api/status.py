@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field
 
 from dbmigration.api.checklist import Check, Item
 from dbmigration.api.conditions import Condition, clip
+from dbmigration.api.limits import within_limits
 from dbmigration.api.reasons import Reason
 from dbmigration.api.report import BackupRecord, Count, DeclaredBackup, MigrationReport, RehearsalReport, Reported, StepDurations
 
@@ -287,10 +288,12 @@ class Status(StatusModel):
 
     def fit(self, limit: int = STATUS_LIMIT) -> Self:
         """The same status in at most `limit` bytes: texts clipped, then the oldest files and runs left out."""
-        status = self.model_copy(
+        newest = self.model_copy(update={"migrations": self.migrations[-MIGRATIONS_KEPT:]})
+        status = within_limits(newest)
+        status = status.model_copy(
             update={
-                "migrations": tuple(_clipped(m) for m in self.migrations[-MIGRATIONS_KEPT:]),
-                "seeds": tuple(_clipped(m) for m in self.seeds[:MIGRATIONS_KEPT]),
+                "migrations": tuple(_clipped(m) for m in status.migrations),
+                "seeds": tuple(_clipped(m) for m in status.seeds),
             }
         )
         while len(status.to_json().encode()) > limit and (status.migrations or status.seeds or status.runs):

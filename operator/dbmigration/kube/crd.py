@@ -1,4 +1,4 @@
-"""The CustomResourceDefinitions, generated from the models: `python -m dbmigration.kube.crd [--check] [DIRECTORY ...]`.
+"""The CustomResourceDefinitions, generated from the models: `python -m dbmigration.kube.crd [--check] [DIRECTORY]`.
 
 Kubernetes takes structural schemas only (API concepts, "Specifying a structural schema"): no $ref, no anyOf of types, no title.
 """
@@ -33,8 +33,6 @@ from dbmigration.api.status import Status
 FILE_NAME = f"{GROUP}_{PLURAL}.yaml"
 APPROVAL_FILE_NAME = f"{GROUP}_{APPROVAL_PLURAL}.yaml"
 RESTORE_FILE_NAME = f"{GROUP}_{RESTORE_PLURAL}.yaml"
-DIRECTORIES = (Path("crds"), Path("manifests/helm/dbmigration-operator/files/crds"))
-"""A chart holds all that it installs."""
 
 _NOT_STRUCTURAL = ("title", "$defs", "additionalProperties")
 
@@ -257,17 +255,16 @@ def main(arguments: list[str] | None = None) -> int:
     """Exit status 1 when --check finds the file stale."""
     parser = argparse.ArgumentParser(prog="python -m dbmigration.kube.crd", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; fail when the file is not what the models say")
-    parser.add_argument("directory", nargs="*", type=Path, default=DIRECTORIES)
+    parser.add_argument("directory", nargs="?", type=Path, default=Path("crds"))
     given = parser.parse_args(arguments)
     stale = False
     for name, crd in ((FILE_NAME, build_crd()), (APPROVAL_FILE_NAME, build_approval_crd()), (RESTORE_FILE_NAME, build_restore_crd())):
-        text = render(crd)
-        for path in (directory / name for directory in given.directory):
-            if not given.check:
-                path.write_text(text, encoding="utf-8")
-            elif not path.is_file() or path.read_text(encoding="utf-8") != text:
-                sys.stderr.write(f"{path} is stale: run `python -m dbmigration.kube.crd` and commit it\n")
-                stale = True
+        path, text = given.directory / name, render(crd)
+        if not given.check:
+            path.write_text(text, encoding="utf-8")
+        elif not path.is_file() or path.read_text(encoding="utf-8") != text:
+            sys.stderr.write(f"{path} is stale: run `python -m dbmigration.kube.crd` and commit it\n")
+            stale = True
     return 1 if stale else 0
 
 

@@ -7,29 +7,19 @@ from typing import Any
 from pydantic import ValidationError
 
 from dbmigration.api.report import REPORT_KEY, Report
+from dbmigration.api.visible import visible
 from dbmigration.decide.observed import Progress
 
 
 def read_report(text: str, job_name: str) -> Report | None:
     """The report in a termination message; None for anything that is not one of this very run."""
-    try:
-        report = Report.model_validate_json(text)
-    except (ValidationError, ValueError):
-        return None
-    return report if report.run_id == job_name else None
+    return next((_report(found, job_name) for found in objects_newest_first(text.replace("\n", " "))), None)
 
 
 def report_in_log(log: str, job_name: str) -> Report | None:
     """The newest whole report among a log's lines."""
-    for line in objects_newest_first(log):
-        if REPORT_KEY in line:
-            try:
-                report = Report.model_validate(line[REPORT_KEY])
-            except ValidationError:
-                continue
-            if report.run_id == job_name:
-                return report
-    return None
+    found = (_report(line[REPORT_KEY], job_name) for line in objects_newest_first(log) if REPORT_KEY in line)
+    return next((report for report in found if report is not None), None)
 
 
 def progress_in_log(log: str) -> Progress | None:
@@ -58,16 +48,38 @@ def progress_of(line: Mapping[str, Any]) -> Progress | None:
     )
 
 
+def _report(found: object, job_name: str) -> Report | None:
+    try:
+        report = Report.model_validate(found)
+    except ValidationError:
+        return None
+    return report if report.run_id == job_name else None
+
+
 def objects_newest_first(log: str) -> Iterator[dict[str, Any]]:
-    """The JSON objects among a log's lines."""
-    for line in reversed(log.splitlines()):
+    """The lines that are JSON objects. Whoever wrote them, their texts can be shown and stored."""
+    # Only at line feeds: JSON leaves the other characters that end lines in Python as they are.
+    for line in reversed(log.split("\n")):
         if line.startswith("{"):
             try:
-                found = json.loads(line)
+                found = _seen(json.loads(line))
             except (ValueError, RecursionError):
                 continue
             if isinstance(found, dict):
                 yield found
+
+
+def _seen(value: Any) -> Any:
+    """A number that no field of ours can hold becomes none."""
+    if isinstance(value, str):
+        return visible(value)
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return None
+    if isinstance(value, list):
+        return [_seen(each) for each in value]
+    if isinstance(value, dict):
+        return {key: _seen(each) for key, each in value.items()}
+    return value
 
 
 def _text(value: object) -> str | None:
