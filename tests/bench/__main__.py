@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 
-from tests.bench import backups, cluster, engine, inputs, peers
+from tests.bench import backups, cluster, engine, inputs, many, peers
 from tests.bench.table import Row, write_rows
 
 BENCHMARKS: dict[str, tuple[str, Callable[[], Iterator[Row]]]] = {
@@ -13,6 +13,8 @@ BENCHMARKS: dict[str, tuple[str, Callable[[], Iterator[Row]]]] = {
     "peers": ("about 3 min, and the installs the first time", peers.peers),
     "inputs": ("about 10 min", inputs.inputs),
     "backups": ("about 12 min", backups.backups),
+    "many_finished": ("about 20 min on a running cluster", many.many_finished),
+    "at_once": ("about 10 min on a running cluster", many.at_once),
     "apply_to_ready": ("about 2 min on a running cluster", cluster.apply_to_ready),
 }
 

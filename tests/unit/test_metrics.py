@@ -98,6 +98,14 @@ def test_the_series_of_a_resource_go_with_it_and_only_its() -> None:
     assert "dbmigration_operator_resources 1.0" in after
 
 
+def test_the_first_run_of_an_outcome_is_an_increase() -> None:
+    metrics = Metrics()
+    counted = 'dbmigration_run_duration_seconds_count{outcome="Failed"}'
+    assert f"{counted} 0.0" in text(metrics)
+    metrics.run_ended(KEY, run(finished_at=NOW, outcome="Failed", reason="SqlFailed"))
+    assert f"{counted} 1.0" in text(metrics)
+
+
 def test_a_changed_condition_leaves_no_series_of_the_old_reason() -> None:
     metrics = Metrics()
     metrics.resource_seen(KEY, body(FULL))

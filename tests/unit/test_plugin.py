@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from dbmigration.api.checklist import Check, CheckState, Item
 from dbmigration.api.conditions import Verdict, Work, set_conditions
 from dbmigration.api.report import MigrationReport
 from dbmigration.api.states import State
@@ -54,6 +55,16 @@ def test_a_stalled_resource_says_reason_message_and_what_to_do_before_all_else()
     assert "version     001" in text
     assert "environment staging" in text
     assert "SQLSTATE 42P01; line 4; INSERT INTO absent" in text.replace("\n", " ")
+
+
+def test_the_checklist_is_shown_with_its_evidence() -> None:
+    checks = (
+        Check(item=Item.BACKUP_CREATED, state=CheckState.PROVED, evidence="pvc://b/x.dump"),
+        Check(item=Item.REVIEWED, state=CheckState.WAITING, evidence="no MigrationApproval"),
+    )
+    lines = list(status_lines(resource(READY, checklist=checks), NOW, PAPER))
+    assert "  ✓ BackupCreated  Proved   pvc://b/x.dump" in lines
+    assert "  • Reviewed       Waiting  no MigrationApproval" in lines
 
 
 def test_a_resource_that_nobody_looked_at_says_so() -> None:

@@ -19,6 +19,7 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from dbmigration.api.report import Outcome
 from dbmigration.api.status import RunStatus
 from dbmigration.decide.figures import GAUGES, Figure, figures_of
 from dbmigration.handlers.index import ResourceKey
@@ -45,6 +46,8 @@ class Metrics(Collector):
         self._lock_waits = self._counter("dbmigration_lock_waits", "Locks that a file waited a second or longer for.", _OF_RESOURCE)
         self._lock_wait_seconds = self._counter("dbmigration_lock_wait_seconds", "How long files waited for locks.", _OF_RESOURCE)
         self._run_seconds = self._histogram("dbmigration_run_duration_seconds", "From Job to stored result.", ("outcome",), _RUN_BUCKETS)
+        for outcome in Outcome:
+            self._run_seconds.labels(outcome.value)  # from 0 on: Prometheus sees no increase in a series that begins with its first event
         self._step_seconds = self._histogram("dbmigration_run_step_duration_seconds", "Steps of runs.", ("step",), _STEP_BUCKETS)
         self._reconcile = self._histogram(
             "dbmigration_operator_reconcile_duration_seconds", "Looks at a resource.", ("result",), _REQUEST_BUCKETS

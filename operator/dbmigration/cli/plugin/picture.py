@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
+from dbmigration.api.checklist import Check, CheckState
 from dbmigration.api.conditions import Condition, ConditionType
 from dbmigration.api.report import MigrationReport
 from dbmigration.api.states import State
@@ -14,6 +15,13 @@ from dbmigration.cli.plugin.text import ago, plain, size, span, wrapped
 from dbmigration.cli.tables import Row, show_ms, table_lines
 
 _LOOKS: Final = {"Ready": ("✓", "32"), "Stalled": ("✗", "31"), "Reconciling": ("…", "36"), "Waiting": ("•", "33")}
+_BOXES: Final = {
+    CheckState.PROVED: ("✓", "32"),
+    CheckState.DECLARED: ("✓", "33"),
+    CheckState.WAITING: ("•", "36"),
+    CheckState.FAILED: ("✗", "31"),
+    CheckState.NOT_REQUIRED: ("-", "2"),
+}
 _LABEL: Final = 12
 
 
@@ -43,6 +51,9 @@ def status_lines(resource: Resource, now: datetime, paper: Paper) -> Iterator[st
     if conditions:
         yield ""
         yield from _condition_lines(conditions, now, paper)
+    if resource.status.checklist:
+        yield ""
+        yield from _check_lines(resource.status.checklist, paper)
     rows = [_row(migration) for migration in (*resource.status.migrations, *resource.status.seeds)]
     if rows:
         yield ""
@@ -121,6 +132,17 @@ def _condition_lines(conditions: Sequence[Condition], now: datetime, paper: Pape
         yield line
         if condition.type != ConditionType.READY and condition.message:
             yield from wrapped(condition.message, paper.columns, "  ")
+
+
+def _check_lines(checks: Sequence[Check], paper: Paper) -> Iterator[str]:
+    yield "Checklist (docs/checklist.md)"
+    names = max(len(check.item) for check in checks)
+    states = max(len(check.state) for check in checks)
+    for check in checks:
+        sign, paint = _BOXES[check.state]
+        head = f"  {f'{sign} ' if paper.signs else ''}{check.item:<{names}}  "
+        lines = list(_hanging(f"{head}{check.state:<{states}}  ", check.evidence, paper.columns))
+        yield from [lines[0].replace(check.state, paper.painted(check.state, paint), 1).rstrip(), *lines[1:]]
 
 
 def _row(migration: MigrationReport) -> Row:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from dbmigration.decide.observed import Progress
 
 _BAR: Final = 28
+_TIME: Final = 10
+"""Columns before a line."""
 _FILES: Final = ("apply", "seed", "rollback")
 _LEAST_PERCENT: Final = 3
 _LEAST_S: Final = 3.0
@@ -98,7 +100,8 @@ class View:
         """Time passes."""
 
     def line(self, text: str) -> None:
-        self._write(f"{datetime.now(UTC):%H:%M:%S}  {plain(text)}\n")
+        told = plain(text).replace("\n", f"\n{' ' * _TIME}")
+        self._write(f"{datetime.now(UTC):%H:%M:%S}  {told}\n")
         self._flush()
 
 
@@ -109,11 +112,23 @@ class Bars(View):
         from rich.console import Console
 
         self._console = console or Console(highlight=False)
-        super().__init__(lambda text: self._console.print(text.rstrip("\n"), markup=False, highlight=False))
+        super().__init__(self._print)
         self._live: Live | None = None
         self._at: Progress | None = None
         self._estimate = Estimate()
         self._since: dict[str, float] = {}
+
+    def _print(self, line: str) -> None:
+        """Wrapped under its own text, not under its time."""
+        from rich.padding import Padding
+        from rich.table import Table
+        from rich.text import Text
+
+        grid = Table.grid(padding=0)
+        grid.add_column(width=_TIME, no_wrap=True)
+        grid.add_column(overflow="fold")
+        grid.add_row(Text(line[:_TIME]), Text(line[_TIME:].rstrip("\n").replace(f"\n{' ' * _TIME}", "\n")))
+        self._console.print(Padding(grid, 0, expand=False))
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._live is not None:
