@@ -54,8 +54,12 @@ class Lossy:
 
 @pytest.fixture
 def lossy(studio: Studio) -> Lossy:
+    return lose(studio)
+
+
+def lose(studio: Studio, **backup: Any) -> Lossy:
     studio.put_volume()
-    studio.start(FIRST, backup=REQUIRE_BACKUP, lint=NO_LINT)
+    studio.start(FIRST, backup=REQUIRE_BACKUP | backup, lint=NO_LINT)
     whole = studio.database.rows(EVERY_ROW)
     studio.put_files(FIRST | LOSES)
     studio.wait_ready(version="002")
@@ -147,6 +151,15 @@ def test_a_role_that_may_not_make_databases_may_later(lossy: Lossy) -> None:
     restore.wait_ready(Reason.RESTORED)
     assert lossy.rows_in(lossy.into) == lossy.whole
     lossy.studio.database.administer(f'DROP DATABASE "{lossy.into}"')
+
+
+def test_a_backup_as_a_folder_comes_back_with_several_connections(studio: Studio) -> None:
+    lossy, restore = lose(studio, format="Directory", jobs=2), Restore(studio, "back")
+    may_make_databases(studio)
+    restore.make(lossy.into, jobs=2)
+    restore.wait_ready(Reason.RESTORED)
+    assert lossy.rows_in(lossy.into) == lossy.whole
+    studio.database.administer(f'DROP DATABASE "{lossy.into}"')
 
 
 def test_a_restore_waits_for_a_migration(lossy: Lossy) -> None:

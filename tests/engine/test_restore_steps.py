@@ -54,7 +54,8 @@ class Case:
 
     def swap(self, restored: RestoredDatabase, **changes: object) -> StepDone:
         done = StepDone()
-        given = {"step": RestoreStep.SWAP, "restored_identity": restored.identity, "live_identity": self.identity()} | changes
+        given: dict[str, object] = {"step": RestoreStep.SWAP, "restored_identity": restored.identity, "live_identity": self.identity()}
+        given |= {"live_name": self.live.name} | changes
         swap_step(self.request.model_copy(update=given), self.live.conninfo(), done, self.said.append, StopRequest())
         return done
 
@@ -158,6 +159,13 @@ def test_what_was_put_in_the_restored_ones_place_is_not_swapped_in(case: Case) -
     error = refused(lambda: case.swap(restored))
     assert isinstance(error, Permanent)
     assert (error.reason, "made since" in error.message) == (Reason.SWAP_FAILED, True)
+    assert case.live.psql("SELECT count(*) FROM orders") == "10"
+
+
+def test_a_secret_that_leads_elsewhere_now_replaces_no_other_database(case: Case) -> None:
+    restored = case.restored()
+    assert refused(lambda: case.swap(restored, live_name="shop")).reason is Reason.SWAP_FAILED
+    assert refused(lambda: case.swap(restored, restored_identity=f"1/{restored.identity}")).reason is Reason.SWAP_FAILED
     assert case.live.psql("SELECT count(*) FROM orders") == "10"
 
 

@@ -779,6 +779,7 @@ def test_what_was_known_of_a_replaced_database_answers_for_nothing() -> None:
     replaced = decide(seen(status=before, restores=(SWAPPED,)), NOW)
     after = replaced.status
     assert (after.version, after.applied, after.database, after.plan, after.migrations) == (None, None, None, None, ())
+    assert (after.source, after.rehearsal) == (None, None)
     assert after.backup == before.backup
     assert after.runs == before.runs
     assert after.replaced is not None

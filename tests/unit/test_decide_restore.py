@@ -36,6 +36,7 @@ from tests.unit.restoring import (
     restored,
     run,
 )
+from tests.unit.test_conditions import broken_invariants
 
 RECONCILING, STALLED, NEITHER = "Reconciling", "Stalled", ""
 IN_BUCKET = restore_spec(backup={"uri": "s3://backups/prod/1.dump"})
@@ -207,6 +208,12 @@ def test_a_rule_decides(given: RestoreObserved, rule: str, says: tuple[str, str,
     assert decision.status.observed_generation == given.generation
 
 
+@pytest.mark.parametrize("given", [row[1] for row in TABLE], ids=[row[0] for row in TABLE])
+def test_kstatus_can_rely_on_the_conditions(given: RestoreObserved) -> None:
+    status = decide(replace(given, generation=2), NOW).status
+    assert broken_invariants(status.conditions, status.observed_generation, 2) == []
+
+
 def test_every_rule_has_a_row() -> None:
     beside = {"being_deleted", "step_unstarted_outdated"}
     assert {row[2] for row in TABLE} | beside == {rule.__name__ for rule in RULES}
@@ -246,6 +253,7 @@ def test_the_request_of_a_swap_names_both_databases() -> None:
     start = decide(observed(spec=WITH_SWAP, status=restored(), migration=migration(spec=SUSPENDED)), NOW).start
     assert start is not None
     assert (start.request.step, start.request.live_identity, start.request.restored_identity) == (SWAP, "7/16384", "7/20000")
+    assert start.request.live_name == "studio"
     assert start.request.s3 is None
 
 

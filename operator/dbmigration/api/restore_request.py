@@ -21,8 +21,8 @@ class RestoreRequest(Model):
     obstacle.
 
     `uri`: the backup; one on a volume is below BACKUP_DIR, one in a bucket is opened as `s3` says. `into`: the new database.
-    `live_identity` and `restored_identity` (system identifier and oid, swap only): the database that was in use when it was restored, and
-    the one that was made then, so that a swap is done once and with that database only. `allow_slots` as in the spec.
+    `live_name` and `live_identity` (system identifier and oid), `restored_identity`, for a swap only: the database that was in use when it
+    was restored, and the one that was made then, so that a swap is done once, and of those two. `allow_slots` as in the spec.
     """
 
     resource: ResourceRef
@@ -37,6 +37,7 @@ class RestoreRequest(Model):
     tls_mode: str | None = None
     ca_key: str | None = None
     claimed_by: str | None = None
+    live_name: str | None = None
     live_identity: str | None = None
     restored_identity: str | None = None
     allow_slots: bool = False

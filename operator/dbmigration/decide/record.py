@@ -271,9 +271,10 @@ def source_given(status: Status, observed: Observed, source: KnownSource) -> Sta
 def database_forgotten(status: Status, replaced: ReplacedStatus) -> Status:
     """Status after a swap: what was true of the database that is now called otherwise is not said of the new one.
 
-    The run loses its key, so that no result of the old database answers for the new one; what the retry annotation said stays known.
+    The run loses its key, so that no result of the old database answers for the new one, here or for a database that comes after it
+    (spec.promotion); what the retry annotation said, and which approvals are spent, stays known.
     """
-    gone = ("version", "applied", "pending", "skipped", "database", "plan", "progress", "drift")
+    gone = ("version", "applied", "pending", "skipped", "source", "database", "plan", "progress", "drift", "rehearsal")
     run = status.run.model_copy(update={"key": ""}) if status.run else None
     conditions = tuple(c for c in status.conditions if c.type not in (ConditionType.VERIFIED, ConditionType.SCHEMA_IN_SYNC))
     changes: dict[str, Any] = {"replaced": replaced, "run": run, "migrations": (), "seeds": (), "conditions": conditions}

@@ -96,6 +96,7 @@ def swap_step(request: RestoreRequest, conninfo: ConnInfo, done: StepDone, say: 
             say(f"database {name} is the restored one already: an earlier attempt swapped them")
             done.swapped = SwappedDatabase(name=name, old_database=_name_of(session, request.live_identity), completed_at=now())
             return
+        _refuse_other_database(request, session.server)
 
     def confirm(plan: SwapPlan) -> bool:
         ended = ", ".join(f"{count} of {who}" for who, count in plan.sessions.items()) or "none"
@@ -120,6 +121,17 @@ def swap_step(request: RestoreRequest, conninfo: ConnInfo, done: StepDone, say: 
     assert plan is not None, "confirmed"  # noqa: S101 - `confirm` never says no
     aside = tuple(clip(file, NAME_LIMIT) for file in plan.set_aside[:UNVALIDATED_KEPT])
     done.swapped = SwappedDatabase(name=plan.name, old_database=plan.kept_as, completed_at=now(), set_aside=aside)
+
+
+def _refuse_other_database(request: RestoreRequest, server: Server) -> None:
+    """A Secret that was changed since would have a stranger's database replaced. Another one of the same name is a swap in between."""
+    system = (request.restored_identity or server.identity).partition("/")[0]
+    if server.identity.partition("/")[0] != system or server.database != (request.live_name or server.database):
+        raise Permanent(
+            Reason.SWAP_FAILED,
+            f"Nothing was swapped: the Secret leads to database {server.database} now, and not to the server and the database "
+            f"{request.live_name} for which the backup was restored.",
+        )
 
 
 @contextmanager

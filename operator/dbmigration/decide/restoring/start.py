@@ -25,7 +25,7 @@ def start_step(o: RestoreObserved, spec: RestoreSpec, migration: MigrationSeen, 
     key = step_key(spec, step, o.retry)
     attempt = _attempt(o, key)
     name = _job_name(o, step, key, attempt)
-    restored = o.status.restored
+    live, restored = (o.status.database, o.status.restored) if step is RestoreStep.SWAP else (None, None)
     cluster = o.runner.cluster
     return StartStep(
         job_name=name,
@@ -47,8 +47,9 @@ def start_step(o: RestoreObserved, spec: RestoreSpec, migration: MigrationSeen, 
             tls_mode=of.database.tls.mode if of.database.tls else None,
             ca_key=ca_key(of),
             claimed_by=of.database.take_over,
-            live_identity=o.status.database.identity if step is RestoreStep.SWAP and o.status.database else None,
-            restored_identity=restored.identity if step is RestoreStep.SWAP and restored else None,
+            live_name=live.name if live else None,
+            live_identity=live.identity if live else None,
+            restored_identity=restored.identity if restored else None,
             allow_slots=spec.allow_slots,
         ),
     )
