@@ -21,7 +21,7 @@ WORKS = datetime(2026, 1, 1, tzinfo=UTC)
 
 NOBODY_HAS_TO_ACT = {
     # On its way, or all is well, or said by another condition or command.
-    Reason.UP_TO_DATE, Reason.PENDING, Reason.RUNNING, Reason.PREPARED, Reason.INTERRUPTED, Reason.CONNECTION_LOST,
+    Reason.UP_TO_DATE, Reason.PENDING, Reason.RUNNING, Reason.QUEUED, Reason.PREPARED, Reason.INTERRUPTED, Reason.CONNECTION_LOST,
     Reason.BACKUP_VERIFIED, Reason.BACKUP_SKIPPED, Reason.BACKUP_DECLARED, Reason.NOTHING_PENDING, Reason.NO_DRIFT,
     Reason.SCHEMA_NOT_COMPARED,
     Reason.VERIFY_PASSED, Reason.NO_VERIFY_FILE, Reason.ENVIRONMENT_REQUIRED, Reason.HISTORY_NOT_FOUND, Reason.HISTORY_DIRTY,

@@ -12,9 +12,23 @@ from dbmigration.api.spec import Spec
 from dbmigration.api.status import PlanStatus, ProgressStatus, RunStatus, Status
 from dbmigration.decide import keys
 from dbmigration.decide.decision import Decision
-from dbmigration.decide.observed import Blocked, InvalidSource, JobSeen, MissingSource, Observed, PodSeen, PodState, Progress, RestoreJob
+from dbmigration.decide.leftovers import JOBS_KEPT
+from dbmigration.decide.observed import (
+    Blocked,
+    InvalidSource,
+    JobSeen,
+    Limits,
+    Line,
+    MissingSource,
+    Observed,
+    Place,
+    PodSeen,
+    PodState,
+    Progress,
+    RestoreJob,
+)
 from dbmigration.decide.progress import summary_of
-from dbmigration.decide.rules import JOBS_KEPT, RULES, decide, start_refused
+from dbmigration.decide.rules import RULES, decide, start_refused
 from tests.unit.observing import (
     DECLARED,
     DIGEST,
@@ -71,6 +85,7 @@ def ready(decision: Decision) -> tuple[str, str, str]:
 
 
 UNDER_WAY = decide(seen(status=status(run()), jobs=(job(),)), NOW).status
+FULL = Line(Limits(runs=1), under_way=(Place("other/other", None, NOW),))
 RECONCILING, STALLED, NEITHER = "Reconciling", "Stalled", ""
 
 TABLE = [
@@ -300,6 +315,9 @@ TABLE = [
     ),
     ("retry is not due", seen(status=status(waiting())), "retry_not_due", ("False", "DatabaseUnavailable", RECONCILING)),
     # Nothing does.
+    ("enough others run", seen(line=FULL), "queued", ("False", "Queued", RECONCILING)),
+    ("retry is due, enough others run", seen(line=FULL, status=status(waiting(seconds=0))), "queued", ("False", "Queued", RECONCILING)),
+    ("success, enough others run", seen(line=FULL, status=status(succeeded())), "settled", ("True", "UpToDate", NEITHER)),
     ("never run", seen(), "run_due", ("False", "Running", RECONCILING)),
     ("retry is due", seen(status=status(waiting(seconds=0))), "run_due", ("False", "Running", RECONCILING)),
     ("retry is not due, new file", seen(source=files("new"), status=status(waiting())), "run_due", ("False", "Running", RECONCILING)),

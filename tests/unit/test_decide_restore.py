@@ -11,11 +11,11 @@ from dbmigration.api.report import Outcome
 from dbmigration.api.restore_request import RestoreStep
 from dbmigration.api.restore_status import RestoreStatus
 from dbmigration.api.status import Status
+from dbmigration.decide.leftovers import JOBS_KEPT, LINGERING
 from dbmigration.decide.observed import AllowLists, Blocked, PodSeen, PodState, Progress
 from dbmigration.decide.restoring.observed import RestoreDecision, RestoreObserved
 from dbmigration.decide.restoring.record import MOST_ATTEMPTS
 from dbmigration.decide.restoring.rules import RULES, decide, start_refused
-from dbmigration.decide.rules import JOBS_KEPT, LINGERING
 from tests.unit.observing import BACKUP, NOW, RUNNER
 from tests.unit.observing import spec as migration_spec
 from tests.unit.restoring import (

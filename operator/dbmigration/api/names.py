@@ -26,6 +26,8 @@ SPEC_HASH_ANNOTATION = f"{GROUP}/spec-hash"
 POD_HASH_ANNOTATION = f"{GROUP}/pod-hash"
 """On Jobs: hash of everything that decides whether and where the pod can start."""
 ATTEMPT_ANNOTATION = f"{GROUP}/attempt"
+SERVER_ANNOTATION = f"{GROUP}/server"
+"""On Jobs: system identifier of the server, where it is known."""
 RETRY_VALUE_ANNOTATION = f"{GROUP}/retry-value"
 """On Jobs: value of the retry annotation that the run was started with."""
 

@@ -15,6 +15,7 @@ class Reason(StrEnum):
     # On its way.
     PENDING = "Pending"
     RUNNING = "Running"
+    QUEUED = "Queued"
     RESTORE_RUNNING = "RestoreRunning"
     MIGRATION_RUNNING = "MigrationRunning"
 

@@ -254,6 +254,8 @@ class Status(StatusModel):
     """The newest plan."""
     run: RunStatus | None = None
     """The newest run."""
+    queued_since: datetime | None = None
+    """Since when its next run has waited for those of other resources to end (reason Queued)."""
     window: WindowStatus | None = None
     """The window that the pending files wait for. Missing while nothing waits for one."""
     promotion: PromotionStatus | None = None

@@ -11,7 +11,7 @@ from dbmigration.decide.decision import Announcement
 from dbmigration.decide.fit import lasting
 from dbmigration.decide.observed import Observed
 
-_QUIET = frozenset({Reason.UP_TO_DATE, Reason.RUNNING, Reason.PENDING, Reason.SUSPENDED, Reason.PREPARED})
+_QUIET = frozenset({Reason.UP_TO_DATE, Reason.RUNNING, Reason.PENDING, Reason.SUSPENDED, Reason.PREPARED, Reason.QUEUED})
 _WAITS = frozenset({Reason.WINDOW_CLOSED, Reason.APPROVAL_PENDING, Reason.PROMOTION_PENDING})
 _NAMES_TOLD = 10
 

@@ -18,6 +18,7 @@ class StartRun:
     attempt: int
     retry_value: str | None
     request: RunRequest
+    server: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
+from typing import NamedTuple
 
 from dbmigration.api.reasons import Reason
 from dbmigration.api.report import Report
@@ -187,6 +188,30 @@ class Stage:
     files: Mapping[str, tuple[State, str | None]] = field(default_factory=dict)
 
 
+class Limits(NamedTuple):
+    """Runs at once: of the operator, and on each server. 0: no limit."""
+
+    runs: int = 0
+    per_server: int = 0
+
+
+class Place(NamedTuple):
+    """A run that is under way or waits. `name` is namespace/name of the resource, `server` a system identifier, None while unknown."""
+
+    name: str
+    server: str | None
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The runs of all other resources."""
+
+    limits: Limits
+    under_way: tuple[Place, ...] = ()
+    waiting: tuple[Place, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class RestoreJob:
     """A Job of a DatabaseRestore about this resource. `restore`: that one's name; `step`: restore or swap.
@@ -208,7 +233,7 @@ class Observed:
 
     `jobs`, the runs, and `looks`, at the schema between runs, are in order of creation, oldest first. `retry` and `check_drift` are the
     values of the annotations dbmigration.dev/retry and dbmigration.dev/check-drift. `approvals` and `stage` are read only where the spec
-    asks for one. `restores`: what DatabaseRestores do with this database, oldest first.
+    asks for one. `restores`: what DatabaseRestores do with this database, oldest first. `line`: None where there are no limits.
     """
 
     namespace: str
@@ -228,6 +253,7 @@ class Observed:
     approvals: tuple[Approved, ...] = ()
     stage: Stage | None = None
     restores: tuple[RestoreJob, ...] = ()
+    line: Line | None = None
 
     @property
     def newest_job(self) -> JobSeen | None:

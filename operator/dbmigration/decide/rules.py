@@ -21,10 +21,12 @@ from dbmigration.decide.approval import approval_verdict, awaits_approval, spent
 from dbmigration.decide.checklist import checklist
 from dbmigration.decide.decision import Decision
 from dbmigration.decide.gates import gated, gates_taken, is_closed, opening_of, window_verdict
+from dbmigration.decide.leftovers import sooner, superfluous
 from dbmigration.decide.looks import abandoned, look_finished, with_look
-from dbmigration.decide.observed import Blocked, InvalidSource, JobSeen, KnownSource, MissingSource, Observed, PodState, Source
+from dbmigration.decide.observed import Blocked, InvalidSource, JobSeen, KnownSource, MissingSource, Observed, Source
 from dbmigration.decide.progress import progress_written
 from dbmigration.decide.promotion import Unpromoted, promoted, promotion, promotion_verdict
+from dbmigration.decide.queue import enough_run
 from dbmigration.decide.record import database_forgotten, run_recorded, run_started, source_given, verdict_of
 from dbmigration.decide.rehearsal import too_short_verdict
 from dbmigration.decide.restores import after_swap, at_work_verdict, newly_replaced
@@ -43,13 +45,11 @@ PROMOTION_LOOK: Final = timedelta(minutes=5)
 RESTORE_LOOK: Final = timedelta(minutes=1)
 """Its Job's end wakes us; this is for a missed watch event."""
 REFUSED_LOOK: Final = timedelta(seconds=30)
+QUEUE_LOOK: Final = timedelta(minutes=5)
+"""A run that ends wakes whose turn it is; this is for what was missed."""
 IDLE_LOOK: Final = timedelta(hours=1)
 YOUNG: Final = timedelta(seconds=10)
 """A pod may have started so long before the API server says so: kubelet writes its status every few seconds."""
-JOBS_KEPT: Final = 3
-"""Finished Jobs that stay for kubectl logs."""
-LINGERING: Final = timedelta(minutes=1)
-"""How long a Job may outlive its runner (a sidecar) before it is removed."""
 
 Rule = Callable[[Observed, datetime], Decision | None]
 
@@ -61,7 +61,9 @@ def decide(observed: Observed, now: datetime) -> Decision:
         if decision is not None:
             job = observed.newest_job if decision.rule == run_finished.__name__ else None
             boxes = checklist(observed, decision.status, job.report if job else None)
-            said = {"next_steps": next_steps(observed, decision.status), "checklist": boxes}
+            said: dict[str, Any] = {"next_steps": next_steps(observed, decision.status), "checklist": boxes}
+            if decision.rule != queued.__name__:
+                said["queued_since"] = None
             return replace(decision, status=decision.status.model_copy(update=said).fit())
     raise AssertionError("the last rule always decides")
 
@@ -244,6 +246,16 @@ def restore_active(o: Observed, now: datetime) -> Decision | None:
     return _wait(o, "restore_active", verdict, now, RESTORE_LOOK) if verdict is not None else None
 
 
+def queued(o: Observed, now: datetime) -> Decision | None:
+    """Nothing stands in the way but as many other runs as there may be at once."""
+    since = o.status.queued_since or now
+    why = enough_run(o, since)
+    if why is None:
+        return None
+    decision = _wait(o, "queued", Verdict(False, Work.RECONCILING, Reason.QUEUED, why), now, QUEUE_LOOK)
+    return replace(decision, status=decision.status.model_copy(update={"queued_since": since}))
+
+
 def run_due(o: Observed, now: datetime) -> Decision | None:
     """Nothing stands in the way."""
     source = _found(o.source)
@@ -258,7 +270,7 @@ def run_due(o: Observed, now: datetime) -> Decision | None:
         status,
         start=start,
         announcements=announcements(o, status),
-        remove_jobs=(*_superfluous(o, now), *abandoned(o)),
+        remove_jobs=(*superfluous(o, now), *abandoned(o)),
         again_after=UNSTARTED_LOOK,
     )
 
@@ -289,6 +301,7 @@ RULES: Final[tuple[Rule, ...]] = (
     window_too_short,
     retry_not_due,
     restore_active,
+    queued,
     run_due,
 )
 
@@ -340,32 +353,5 @@ def _said(o: Observed, verdict: Verdict, now: datetime, **changes: Any) -> Statu
 def _wait(o: Observed, rule: str, verdict: Verdict, now: datetime, again_after: timedelta) -> Decision:
     status = _said(o, verdict, now)
     return Decision(
-        rule, status, announcements=announcements(o, status), remove_jobs=_superfluous(o, now), again_after=_sooner(o, now, again_after)
+        rule, status, announcements=announcements(o, status), remove_jobs=superfluous(o, now), again_after=sooner(o, now, again_after)
     )
-
-
-def _superfluous(o: Observed, now: datetime) -> tuple[str, ...]:
-    """Jobs whose result is stored: all but the newest few, and those that a sidecar keeps alive."""
-    over = [job for job in o.jobs if job.over and not job.deleting]
-    kept_alive = [job for job in o.jobs if _kept_alive(job) and _stored_since(o, job, now) >= LINGERING]
-    return tuple(job.name for job in (*over[:-JOBS_KEPT], *kept_alive))
-
-
-def _sooner(o: Observed, now: datetime, again_after: timedelta) -> timedelta:
-    """Come back in time for a Job that a sidecar keeps alive."""
-    young = any(_kept_alive(job) and _stored_since(o, job, now) < LINGERING for job in o.jobs)
-    return min(again_after, LINGERING) if young else again_after
-
-
-def _kept_alive(job: JobSeen) -> bool:
-    return job.pod.state is PodState.TERMINATED and not job.over and not job.deleting
-
-
-def _stored_since(o: Observed, job: JobSeen, now: datetime) -> timedelta:
-    """How long its result has been stored. The Job controller needs seconds to see that a runner ended: a newer Job may be quicker."""
-    run = o.status.run
-    if run is not None and run.job_name == job.name:
-        return now - run.finished_at if run.finished_at else timedelta(0)
-    if job is o.newest_job:
-        return timedelta(0)
-    return now - next((past.finished_at for past in o.status.runs if past.id == job.name), job.created_at)

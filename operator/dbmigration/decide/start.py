@@ -18,6 +18,7 @@ from dbmigration.api.spec import OnFailure, Spec
 from dbmigration.decide import keys
 from dbmigration.decide.decision import StartRun
 from dbmigration.decide.observed import FetchedSource, KnownSource, Observed
+from dbmigration.decide.queue import server_of
 
 
 def start_run(observed: Observed, spec: Spec, source: KnownSource, key: str) -> StartRun:
@@ -32,6 +33,7 @@ def start_run(observed: Observed, spec: Spec, source: KnownSource, key: str) -> 
         attempt=attempt,
         retry_value=observed.retry,
         request=_request(observed, spec, source, name, attempt),
+        server=server_of(observed.status),
     )
 
 

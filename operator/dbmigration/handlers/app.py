@@ -11,7 +11,7 @@ from typing import Any
 import kopf
 import structlog
 
-from dbmigration.api.names import API_VERSION, APPROVAL_PLURAL, PLURAL, RESTORE_PLURAL
+from dbmigration.api.names import API_VERSION, APPROVAL_PLURAL, MANAGED_BY, MANAGED_BY_LABEL, PLURAL, RESTORE_PLURAL
 from dbmigration.decide.observed import Runner
 from dbmigration.handlers.index import SourceIndex
 from dbmigration.handlers.logs import configure_logs
@@ -20,8 +20,9 @@ from dbmigration.handlers.queue import WorkQueue
 from dbmigration.handlers.reconcile import Key, reconciler
 from dbmigration.handlers.registry import quiet, watch
 from dbmigration.handlers.settings import OperatorSettings, read_settings
+from dbmigration.handlers.slots import Slots
 from dbmigration.kube.classify import Answer, ApiFailure
-from dbmigration.kube.client import Api, connect
+from dbmigration.kube.client import Api, connect, namespaced
 from dbmigration.kube.own import read_own_image
 
 _API_LOOK_S = 5.0
@@ -60,9 +61,12 @@ def _own_image(api: Api, settings: OperatorSettings) -> Runner:
 
 def _run(settings: OperatorSettings, runner: Runner, api: Api, threads: ThreadPoolExecutor, metrics: Metrics) -> None:
     index = SourceIndex()
-    queue: WorkQueue[Key] = WorkQueue(reconciler(api, runner, index, threads, metrics), workers=settings.workers)
+    slots = Slots(settings.limits)
+    queue: WorkQueue[Key] = WorkQueue(
+        reconciler(api, runner, index, threads, metrics, slots, lambda key: queue.add(key)), workers=settings.workers
+    )
     registry = kopf.OperatorRegistry()
-    watch(registry, queue, index, metrics)
+    watch(registry, queue, index, metrics, slots)
     metrics.watch_queue(queue)
     working: list[asyncio.Task[None]] = []
     stop = asyncio.Event()
@@ -74,6 +78,7 @@ def _run(settings: OperatorSettings, runner: Runner, api: Api, threads: ThreadPo
     @kopf.on.startup(registry=registry)
     async def start(**_: Any) -> None:
         await _wait_for_crd(api)
+        await _remember_jobs(api, settings.namespaces, slots)
         task = asyncio.create_task(queue.run(), name="queue")
         # A queue that ended works on nothing any more: the process ends, and the Deployment starts a new one.
         task.add_done_callback(lambda _: stop.set())
@@ -97,6 +102,22 @@ def _run(settings: OperatorSettings, runner: Runner, api: Api, threads: ThreadPo
         stop_flag=stop,
         liveness_endpoint=f"http://0.0.0.0:{settings.health_port}/healthz" if settings.health_port else None,
     )
+
+
+async def _remember_jobs(api: Api, namespaces: tuple[str, ...], slots: Slots) -> None:
+    """Whatever runs has to be known before anything is started."""
+    paths = [namespaced("batch/v1", namespace, "jobs") for namespace in namespaces] or ["/apis/batch/v1/jobs"]
+    while True:
+        try:
+            for path in paths:
+                # Those that succeeded are left out by the server: they are most.
+                query = {"labelSelector": f"{MANAGED_BY_LABEL}={MANAGED_BY}", "fieldSelector": "status.successful=0"}
+                for job in await asyncio.to_thread(api.items, path, **query):
+                    slots.remember_job(job)
+            return
+        except ApiFailure as failure:
+            _log.warning("waiting for the list of Jobs", found=failure.message)
+        await asyncio.sleep(_API_LOOK_S)
 
 
 async def _wait_for_crd(api: Api) -> None:

@@ -16,6 +16,7 @@ from dbmigration.handlers.index import ResourceKey, SourceIndex
 from dbmigration.handlers.metrics import Metrics
 from dbmigration.handlers.queue import Again
 from dbmigration.handlers.restores import RestoreKey, reconcile_restore
+from dbmigration.handlers.slots import Slots
 from dbmigration.kube.act import act
 from dbmigration.kube.classify import Answer, ApiFailure
 from dbmigration.kube.client import Api
@@ -28,14 +29,16 @@ _AT_ONCE = timedelta(milliseconds=200)
 _log = structlog.stdlib.get_logger("dbmigration.operator")
 
 
-def reconcile(api: Api, runner: Runner, key: ResourceKey, metrics: Metrics) -> tuple[Decision, timedelta | None] | None:
+def reconcile(api: Api, runner: Runner, key: ResourceKey, metrics: Metrics, slots: Slots) -> tuple[Decision, timedelta | None] | None:
     """What was decided and when to look again; None when the resource is gone. Raises ApiFailure. Blocks: run it in a thread."""
     now = datetime.now(UTC).replace(microsecond=0)
     seen = observe(api, runner, key.namespace, key.name, now)
     if seen is None:
         return None
-    decision = decide(seen.observed, now)
-    again_after = act(api, seen, decision, now)
+    decided = slots.decide(key, seen.observed, now, decide)
+    decision = act(api, seen, decided, now)
+    if decided.start is not None and decision.start is None:
+        slots.forget(key)
     ended = ended_run(seen.observed.status, decision.status)
     if ended is not None:
         metrics.run_ended(key, ended)
@@ -47,13 +50,19 @@ def reconcile(api: Api, runner: Runner, key: ResourceKey, metrics: Metrics) -> t
             reason=decision.status.conditions[0].reason if decision.status.conditions else None,
             job=decision.status.run.job_name if decision.status.run else None,
         )
-    return decision, again_after
+    return decision, decision.again_after
 
 
 def reconciler(
-    api: Api, runner: Runner, index: SourceIndex, threads: ThreadPoolExecutor, metrics: Metrics
+    api: Api,
+    runner: Runner,
+    index: SourceIndex,
+    threads: ThreadPoolExecutor,
+    metrics: Metrics,
+    slots: Slots,
+    wake: Callable[[ResourceKey], None],
 ) -> Callable[[Key], Awaitable[timedelta | None]]:
-    """The work of the queue. Raises Again for what another try mends, which is every failure but a resource that is gone."""
+    """The work of the queue. Raises Again for what another try mends, every failure but a resource that is gone. `wake`s others."""
 
     async def work(key: Key) -> timedelta | None:
         result, began = "failed", time.perf_counter()
@@ -63,7 +72,7 @@ def reconciler(
                 again_after = await loop.run_in_executor(threads, reconcile_restore, api, runner, key)
                 result = "done"
                 return again_after
-            done = await loop.run_in_executor(threads, reconcile, api, runner, key, metrics)
+            done = await loop.run_in_executor(threads, reconcile, api, runner, key, metrics, slots)
             result = "done" if done is not None else "gone"
         except ApiFailure as failure:
             result = failure.answer.value
@@ -71,9 +80,14 @@ def reconciler(
         except Exception as error:
             # A bug that one resource brings out must not stop the others.
             _log.exception("failed", resource=str(key))
+            if isinstance(key, ResourceKey):
+                slots.forget(key)
             raise Again from error
         finally:
             metrics.reconciled(result, time.perf_counter() - began)
+            if result == "gone" and isinstance(key, ResourceKey):
+                slots.forget(key)
+            slots.call(wake)
         if done is None:
             index.forget(key)
             return None

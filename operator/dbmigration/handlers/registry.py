@@ -20,12 +20,13 @@ from dbmigration.handlers.metrics import Metrics
 from dbmigration.handlers.queue import WorkQueue
 from dbmigration.handlers.reconcile import Key
 from dbmigration.handlers.restores import RestoreIndex, RestoreKey
+from dbmigration.handlers.slots import Slots
 
 _SERVER_TIMEOUT_S = 300
 _LIST_CHUNK = 500
 
 
-def watch(registry: kopf.OperatorRegistry, queue: WorkQueue[Key], index: SourceIndex, metrics: Metrics) -> None:
+def watch(registry: kopf.OperatorRegistry, queue: WorkQueue[Key], index: SourceIndex, metrics: Metrics, slots: Slots) -> None:
     """Register what is watched."""
     restores = RestoreIndex()
 
@@ -37,7 +38,10 @@ def watch(registry: kopf.OperatorRegistry, queue: WorkQueue[Key], index: SourceI
         if type == "DELETED":
             index.forget(key)
             metrics.resource_gone(key)
+            slots.forget(key)
+            slots.call(queue.add)
             return
+        slots.remember_waiting(key, body.get("status") or {})
         metrics.resource_seen(key, body)
         spec = body.get("spec", {})
         config_maps = (spec.get("source") or {}).get("configMaps") or ()

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 from dbmigration.api.reasons import Reason
 from dbmigration.decide.allowed import ANYTHING, S3_SETTING, SERVICE_ACCOUNTS_SETTING
-from dbmigration.decide.observed import AllowLists, Runner
+from dbmigration.decide.observed import AllowLists, Limits, Runner
+from dbmigration.decide.queue import RUNS_PER_SERVER_SETTING, RUNS_SETTING
 from dbmigration.errors import Usage
 
 
@@ -14,7 +15,7 @@ from dbmigration.errors import Usage
 class OperatorSettings:
     """`runner` None: the image of the pod `pod_name` in `pod_namespace`, which is our own. `namespaces` empty: the whole cluster.
     `health_port` 0: no health endpoint; `metrics_port` 0: no metrics. `cluster`: how claims on databases name this cluster, "" when it has
-    no name. `allowed`: what resources may name."""
+    no name. `allowed`: what resources may name. `limits`: how many runs there are at once."""
 
     runner: Runner | None
     pod_name: str = ""
@@ -27,13 +28,14 @@ class OperatorSettings:
     metrics_port: int = 8081
     cluster: str = ""
     allowed: AllowLists = field(default_factory=AllowLists)
+    limits: Limits = field(default_factory=Limits)
 
 
 def read_settings(environ: Mapping[str, str]) -> OperatorSettings:
     """From DBMIGRATION_RUNNER_IMAGE and DBMIGRATION_RUNNER_PULL_POLICY, else POD_NAME and POD_NAMESPACE; DBMIGRATION_WATCH_NAMESPACES
     (comma-separated), DBMIGRATION_LOG_FORMAT (json or console), DBMIGRATION_LOG_LEVEL, DBMIGRATION_WORKERS, DBMIGRATION_HEALTH_PORT,
-    DBMIGRATION_METRICS_PORT and DBMIGRATION_CLUSTER; DBMIGRATION_ALLOWED_SERVICE_ACCOUNTS (none) and DBMIGRATION_ALLOWED_S3_HOSTS
-    (all), lists of patterns. Raises Usage."""
+    DBMIGRATION_METRICS_PORT and DBMIGRATION_CLUSTER; DBMIGRATION_MAX_RUNS (20) and DBMIGRATION_MAX_RUNS_PER_SERVER (4), 0: no limit;
+    DBMIGRATION_ALLOWED_SERVICE_ACCOUNTS (none) and DBMIGRATION_ALLOWED_S3_HOSTS (all), lists of patterns. Raises Usage."""
     image = environ.get("DBMIGRATION_RUNNER_IMAGE", "")
     pod_name, pod_namespace = environ.get("POD_NAME", ""), environ.get("POD_NAMESPACE", "")
     if not image and not (pod_name and pod_namespace):
@@ -58,6 +60,7 @@ def read_settings(environ: Mapping[str, str]) -> OperatorSettings:
         health_port=_number(environ, "DBMIGRATION_HEALTH_PORT", 8080, least=0),
         metrics_port=_number(environ, "DBMIGRATION_METRICS_PORT", 8081, least=0),
         cluster=cluster,
+        limits=Limits(_number(environ, RUNS_SETTING, 20, least=0), _number(environ, RUNS_PER_SERVER_SETTING, 4, least=0)),
         allowed=AllowLists(_list(environ, SERVICE_ACCOUNTS_SETTING), _list(environ, S3_SETTING, ANYTHING)),
     )
 

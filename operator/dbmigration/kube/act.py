@@ -1,7 +1,8 @@
 """Do what was decided: make the Job, write status when it differs, post events, remove Jobs whose result is stored. In that order."""
 
 import json
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from dbmigration.api.names import API_VERSION, KIND
@@ -17,8 +18,8 @@ from dbmigration.kube.jobs import build_job
 from dbmigration.kube.observe import Seen, owned_by, read_job_or_none
 
 
-def act(api: Api, seen: Seen, decision: Decision, now: datetime) -> timedelta | None:
-    """Returns when to look again, None for only when something happens.
+def act(api: Api, seen: Seen, decision: Decision, now: datetime) -> Decision:
+    """Returns what was really done: another decision, with no `start`, where the API server would not have the Job.
 
     Raises ApiFailure: what was done until then is found again by the next look.
     """
@@ -31,12 +32,12 @@ def act(api: Api, seen: Seen, decision: Decision, now: datetime) -> timedelta | 
     if decision.status != observed.status:
         path = resource_path(observed.namespace, observed.name, "status")
         if not write_status(api, path, KIND, seen.resource_version, seen.raw_status, json.loads(decision.status.to_json())):
-            return None
+            return replace(decision, again_after=None)
     for announcement in decision.announcements:
         post_event(api, observed, announcement, now)
     for name in decision.remove_jobs:
         api.delete(namespaced("batch/v1", observed.namespace, "jobs", name))
-    return decision.again_after
+    return decision
 
 
 def _start(api: Api, observed: Observed, start: StartRun) -> Blocked | None:

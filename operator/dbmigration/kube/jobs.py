@@ -23,6 +23,7 @@ from dbmigration.api.names import (
     RETRY_VALUE_ANNOTATION,
     RUN_KEY_ANNOTATION,
     RUNNER_CONTAINER,
+    SERVER_ANNOTATION,
     SPEC_HASH_ANNOTATION,
     UID_LABEL,
 )
@@ -76,6 +77,7 @@ def build_job(start: StartRun, spec: Spec, runner: Runner) -> Manifest:
         POD_HASH_ANNOTATION: start.pod_hash,
         ATTEMPT_ANNOTATION: str(start.attempt),
         **({RETRY_VALUE_ANNOTATION: start.retry_value} if start.retry_value is not None else {}),
+        **({SERVER_ANNOTATION: start.server} if start.server is not None else {}),
         **({PURPOSE_ANNOTATION: LOOK} if start.request.look_only else {}),
     }
     mounts = _mounts(spec, backup=start.request.backup.required)

@@ -17,6 +17,7 @@ from dbmigration.api.restore_status import RestoreRunStatus, RestoreStatus
 from dbmigration.api.spec import Spec
 from dbmigration.decide import keys
 from dbmigration.decide.allowed import not_allowed
+from dbmigration.decide.leftovers import JOBS_KEPT, LINGERING
 from dbmigration.decide.observed import Blocked, JobSeen, PodState
 from dbmigration.decide.progress import progress_written
 from dbmigration.decide.restoring.advice import next_steps, suspend_command
@@ -25,7 +26,7 @@ from dbmigration.decide.restoring.observed import MigrationSeen, RestoreDecision
 from dbmigration.decide.restoring.record import done, step_recorded, step_started, verdict_of
 from dbmigration.decide.restoring.results import result_of, vanished
 from dbmigration.decide.restoring.start import lacks_bucket, opened, start_step, step_key
-from dbmigration.decide.rules import ACTIVE_LOOK, IDLE_LOOK, JOBS_KEPT, LINGERING, REFUSED_LOOK, UNSTARTED_LOOK, YOUNG
+from dbmigration.decide.rules import ACTIVE_LOOK, IDLE_LOOK, REFUSED_LOOK, UNSTARTED_LOOK, YOUNG
 
 WAIT_LOOK: Final = timedelta(minutes=1)
 """What is waited for wakes us; this is for a missed watch event."""
