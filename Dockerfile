@@ -3,6 +3,9 @@
 #
 # The layers go from what changes least to what changes most: system packages, locked dependencies, our code. A change of
 # our code rebuilds one layer of a few hundred kB.
+#
+# Pin the base to what you tested: --build-arg BASE_IMAGE=python:3.12-slim-bookworm@sha256:…. Python packages are pinned by hash in requirements/.
+# A base that brings PostgreSQL's clients along keeps them, of several majors too: below /usr/lib/postgresql/N/bin each is found.
 ARG BASE_IMAGE=python:3.12-slim-bookworm
 
 # --- system: PostgreSQL's clients and the user everything runs as -------------------------------------------------------
@@ -59,10 +62,17 @@ RUN set -eu; \
 
 # --- the image ----------------------------------------------------------------------------------------------------------
 FROM dependencies
+COPY --from=package /package/ /
+# Who builds for others says what was built: --build-arg VERSION=… --build-arg REVISION="$(git rev-parse HEAD)". Last, for they change most.
+ARG BASE_IMAGE
+ARG VERSION=""
+ARG REVISION=""
 LABEL org.opencontainers.image.title="dbmigration-operator" \
       org.opencontainers.image.description="Kubernetes operator that backs up, migrates and proves PostgreSQL databases" \
-      org.opencontainers.image.licenses="Apache-2.0"
-COPY --from=package /package/ /
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.base.name="${BASE_IMAGE}"
 ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1

@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 BESIDE := -n 3 --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-down test test-all lint format bench soak crds reference docs lock cluster-up cluster-down image
+.PHONY: help setup demo demo-down test test-all lint format bench soak crds reference docs lock sbom cluster-up cluster-down image
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,14 @@ docs: $(READY) ## the documentation as a site in site/; a link that leads nowher
 lock: $(READY) ## resolve pyproject.toml into requirements/*.txt
 	@$(BIN)/uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" -o requirements/runtime.txt
 	@$(BIN)/uv pip compile -q pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" -o requirements/dev.txt
+
+sbom: $(READY) ## sbom.cdx.json: the image's Python packages with versions, hashes and licences (CycloneDX)
+	@rm -rf $(VENV)/runtime
+	@$(BIN)/uv venv --quiet --python $(BIN)/python $(VENV)/runtime
+	@VIRTUAL_ENV=$(VENV)/runtime $(BIN)/uv pip install --quiet --require-hashes -r requirements/runtime.txt
+	@$(BIN)/uv tool run --quiet --from 'cyclonedx-bom>=7,<8' cyclonedx-py environment $(VENV)/runtime/bin/python --pyproject pyproject.toml \
+		--mc-type application --output-reproducible --of JSON -o sbom.cdx.json
+	@rm -rf $(VENV)/runtime
 
 cluster-up: $(READY) ## the cluster of tests and demo, with the images loaded
 	@$(BIN)/python -m tests.cluster up

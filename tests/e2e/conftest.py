@@ -7,6 +7,7 @@ import secrets
 import subprocess
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Final
 
 import pytest
@@ -17,10 +18,12 @@ from tests.cluster.operator import InstalledOperator, install_operator, operator
 from tests.cluster.postgres import start_postgres
 from tests.cluster.volumes import release_volumes
 from tests.e2e.databases import Server
+from tests.e2e.leaks import left_behind, secret_values, shown_in
 from tests.e2e.studio import Studio
 
 KEEP: Final = "DBMIGRATION_KEEP_CLUSTER"
 FAILED: Final = pytest.StashKey[bool]()
+PASSWORDS: Final = pytest.StashKey[set[str]]()
 LONGEST_NAMESPACE: Final = 40  # leaves room for what names derived from it add
 
 
@@ -69,11 +72,24 @@ def new_namespace(cluster: Cluster, words: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def operator(cluster: Cluster) -> Iterator[InstalledOperator]:
-    """The operator, as the checkout has it. One that was there before the session stays."""
+def operator(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[InstalledOperator]:
+    """The operator, as the checkout has it. One that was there before the session stays.
+
+    At its end all that is left in the cluster is searched for every password of the session.
+    """
     found = operator_installed(cluster)
     try:
-        yield install_operator(cluster)
+        installed = install_operator(cluster)
+        yield installed
+        everything = {
+            "the operator's log": operator_logs(cluster, installed),
+            "what it knows of itself": cluster.kubectl("get", "all,events", "-n", installed.namespace, "-o", "json"),
+            "resources": cluster.kubectl("get", "databasemigrations,migrationapprovals", "-A", "-o", "json"),
+            "events": cluster.kubectl("get", "events", "-A", "-o", "json"),
+        }
+        seen: set[str] = request.config.stash.get(PASSWORDS, set[str]())
+        shown = shown_in(everything, seen)
+        assert not shown, f"a value of a Secret is to be seen in: {', '.join(shown)}"
     finally:
         if not found and os.environ.get(KEEP) != "1":
             uninstall_operator(cluster)
@@ -95,10 +111,16 @@ def server(cluster: Cluster) -> Iterator[Server]:
 def studio(
     cluster: Cluster, operator: InstalledOperator, server: Server, namespace: str, request: pytest.FixtureRequest
 ) -> Iterator[Studio]:
-    """An empty database, and a namespace in which nothing refers to it yet."""
+    """An empty database, and a namespace in which nothing refers to it yet. What the test leaves there is searched for its passwords."""
+    started = datetime.now(UTC).isoformat(timespec="seconds")
     yield Studio(cluster, namespace, server.new_database())
+    logs = operator_logs(cluster, operator, since=started)
     if request.node.stash.get(FAILED, False):
-        request.node.add_report_section("teardown", "operator", operator_logs(cluster, operator)[-20_000:])
+        request.node.add_report_section("teardown", "operator", logs[-20_000:])
+    values = secret_values(cluster, namespace)
+    request.config.stash.setdefault(PASSWORDS, set()).update(values)
+    shown = shown_in({**left_behind(cluster, namespace), "the operator's log": logs}, values)
+    assert not shown, f"a value of a Secret is to be seen in: {', '.join(shown)}"
 
 
 @pytest.hookimpl(wrapper=True)

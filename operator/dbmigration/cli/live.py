@@ -4,6 +4,8 @@ import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
+from dbmigration.api.visible import visible
+from dbmigration.cli.streams import bare
 from dbmigration.run.progress import Progress, Step
 
 if TYPE_CHECKING:
@@ -68,20 +70,22 @@ class Bars(Lines):
                 bars.remove_task(self._task)
             self._step, self._task = progress.step, bars.add_task("", total=None)
         files = progress.step in (Step.APPLY, Step.ROLLBACK)
-        bars.update(self._task, description=progress.message, total=progress.total if files else None, completed=progress.done or 0)
+        message = visible(progress.message)
+        bars.update(self._task, description=message, total=progress.total if files else None, completed=progress.done or 0)
         if _is_worth_a_line(progress):
-            bars.console.print(progress.message, markup=False, highlight=False)
+            bars.console.print(message, markup=False, highlight=False)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._bars is not None:
             self._bars.stop()
 
     def _start(self) -> "RichProgress":
+        from rich.console import Console
         from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
         from rich.progress import Progress as RichProgress
 
         columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(bar_width=24), TimeElapsedColumn())
-        self._bars = RichProgress(*columns, transient=True)
+        self._bars = RichProgress(*columns, transient=True, console=Console(file=bare(sys.stdout)))
         self._bars.start()
         return self._bars
 

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Final, NoReturn
 
 from dbmigration.cli.program import Program, run_program
+from dbmigration.cli.streams import visible_output
 from dbmigration.cli.words import PROGRAM, Command
 
 _HELP = """Back up, migrate and prove PostgreSQL databases.
@@ -72,7 +73,8 @@ def command_of(name: str) -> Command | None:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command; ends the process as `run_program` does."""
-    run_program(DBMIGRATION, arguments)
+    with visible_output():
+        run_program(DBMIGRATION, arguments)
 
 
 if __name__ == "__main__":
