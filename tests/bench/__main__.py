@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 
-from tests.bench import backups, cluster, engine, inputs, many, peers
+from tests.bench import backups, cluster, engine, gates, inputs, many, peers
 from tests.bench.table import Row, write_rows
 
 BENCHMARKS: dict[str, tuple[str, Callable[[], Iterator[Row]]]] = {
@@ -16,6 +16,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[], Iterator[Row]]]] = {
     "many_finished": ("about 20 min on a running cluster", many.many_finished),
     "at_once": ("about 10 min on a running cluster", many.at_once),
     "apply_to_ready": ("about 2 min on a running cluster", cluster.apply_to_ready),
+    "gates": ("about 6 min on a running cluster", gates.gates),
 }
 
 

@@ -45,7 +45,7 @@ def apply_to_ready() -> Iterator[Row]:
 
 
 def _migration(cluster: Cluster) -> Sample:
-    namespace = _namespace(cluster)
+    namespace = new_namespace(cluster)
     database = start_postgres(cluster, namespace)
     backup_volume(cluster, namespace, "backups")
     cluster.kubectl("create", "configmap", "files", "-n", namespace, f"--from-file={MIGRATIONS}")
@@ -60,11 +60,11 @@ def _migration(cluster: Cluster) -> Sample:
             "backup": {"destination": {"persistentVolumeClaim": {"claimName": "backups"}}},
         },
     }
-    return _timed(cluster, namespace, resource, "--for=condition=Ready", "dbm/bench")
+    return timed(cluster, namespace, resource, "--for=condition=Ready", "dbm/bench")
 
 
 def _job(cluster: Cluster) -> Sample:
-    namespace = _namespace(cluster)
+    namespace = new_namespace(cluster)
     security = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
     pod = {
         "restartPolicy": "Never",
@@ -81,10 +81,10 @@ def _job(cluster: Cluster) -> Sample:
         ],
     }
     job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "bench"}, "spec": {"template": {"spec": pod}}}
-    return _timed(cluster, namespace, job, "--for=condition=Complete", "job/bench")
+    return timed(cluster, namespace, job, "--for=condition=Complete", "job/bench")
 
 
-def _timed(cluster: Cluster, namespace: str, manifest: dict[str, Any], condition: str, what: str) -> Sample:
+def timed(cluster: Cluster, namespace: str, manifest: dict[str, Any], condition: str, what: str) -> Sample:
     text = json.dumps(manifest)
     started = time.perf_counter()
     cluster.kubectl("apply", "-n", namespace, "-f", "-", input=text)
@@ -95,7 +95,7 @@ def _timed(cluster: Cluster, namespace: str, manifest: dict[str, Any], condition
     return Sample(seconds, 0.0)
 
 
-def _namespace(cluster: Cluster) -> str:
+def new_namespace(cluster: Cluster) -> str:
     name = f"bench-{secrets.token_hex(3)}"
     cluster.kubectl("create", "namespace", name)
     cluster.kubectl("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")

@@ -31,8 +31,9 @@ def test_a_failed_run_is_two_events_and_its_recovery_three_more(studio: Studio) 
     studio.wait_reason(Reason.SQL_FAILED, stalled=True)
     settle(studio)
     good = ["Normal Migrated", "Normal RunStarted"]
-    assert told(studio.events()) == sorted([*good, "Normal RunStarted", "Warning SqlFailed"])
+    assert told(studio.events()) == sorted([*good, "Normal RunStarted", "Warning SqlFailed", "Normal NextSteps"])
     (message,) = [message for _, reason, message in studio.events() if reason == "SqlFailed"]
+    assert studio.kubectl("describe", "dbm", "studio").rstrip().endswith("read docs/runbook/SqlFailed.md"), "it ends with what to do"
     assert message.startswith("002_second.sql:1: ")
     assert "42P01" in message
 
@@ -40,7 +41,7 @@ def test_a_failed_run_is_two_events_and_its_recovery_three_more(studio: Studio) 
     studio.wait_ready(version="002")
     settle(studio)
     recovery = ["Normal RunStarted", "Normal Migrated", "Normal UpToDate"]
-    assert told(studio.events()) == sorted([*good, "Normal RunStarted", "Warning SqlFailed", *recovery])
+    assert told(studio.events()) == sorted([*good, "Normal RunStarted", "Warning SqlFailed", "Normal NextSteps", *recovery])
 
 
 def test_retries_of_the_same_failure_are_one_event(studio: Studio) -> None:
@@ -48,11 +49,11 @@ def test_retries_of_the_same_failure_are_one_event(studio: Studio) -> None:
     studio.put_files(FIRST)
     studio.put_resource()
     studio.wait(lambda seen: seen.status.run is not None and seen.status.run.failures >= 3, "3 failures")
-    assert told(studio.events()) == ["Normal RunStarted", "Warning SecretMissing"]
+    assert told(studio.events()) == ["Normal NextSteps", "Normal RunStarted", "Warning SecretMissing"]
     studio.put_secret(studio.database.secret_keys())
     studio.wait_ready(version="001")
     settle(studio)
-    assert told(studio.events()) == ["Normal Migrated", "Normal RunStarted", "Normal UpToDate", "Warning SecretMissing"]
+    assert told(studio.events()) == ["Normal Migrated", "Normal NextSteps", "Normal RunStarted", "Normal UpToDate", "Warning SecretMissing"]
 
 
 def told(events: list[tuple[str, str, str]]) -> list[str]:

@@ -119,3 +119,32 @@ def test_an_interruption_takes_nothing_back(database: Database, folder: Path) ->
     done = Engine(options, database.conninfo(), lambda at: stop.set() if at.message.startswith("applied 002") else None, stop).run()
     assert (done.reason, done.undone, done.not_undone) == (Reason.INTERRUPTED, [], ())
     assert applied_names(database) == ["001_one.sql", "002_two.sql"]
+
+
+def test_below_a_file_of_which_nobody_knows_what_it_did_nothing_is_undone(database: Database, folder: Path) -> None:
+    """Its procedure committed and then failed in an earlier run; 002 and 003 came after that."""
+    midway = (
+        "-- Transaction: none\nCREATE TABLE four (id int);\nCREATE PROCEDURE p() LANGUAGE plpgsql AS $$ BEGIN"
+        " INSERT INTO four VALUES (1); COMMIT; INSERT INTO four SELECT 1/0; END $$;\nCALL p();\n"
+    )
+    write_files(folder, {"004_four.sql": midway})
+    assert run(database, folder).reason is Reason.SQL_FAILED
+    write_files(folder, GOOD)
+    done = run(database, folder)
+    assert (done.reason, done.undone, done.not_undone) == (Reason.OUTCOME_UNKNOWN, [], ("002_two.sql", "003_three.sql"))
+    assert done.error is not None
+    assert (done.error.place.file, done.error.place.line) == ("004_four.sql", 4)
+    assert "NOT undone: 003_three.sql, 002_two.sql, because nobody knows what 004_four.sql did" in done.error.message
+    assert applied_names(database) == ["001_one.sql", "002_two.sql", "003_three.sql"]
+    assert database.psql("TABLE four") == "1"
+
+
+def test_a_run_that_stops_says_what_stays_what_the_file_did_and_what_was_not_begun(database: Database, folder: Path) -> None:
+    write_files(folder, GOOD | BAD | {"005_five.sql": "CREATE TABLE five (id int);"})
+    told = build_report(run(database, folder, OnFailure.STOP), environment="production").message
+    assert "nothing of 004_four.sql took effect" in told
+    assert told.endswith("; this run had applied 002_two.sql, 003_three.sql, which stay; not begun: 005_five.sql")
+    half = "-- Transaction: none\nCREATE TABLE half (id int);\nSELECT 1/0;\nCREATE INDEX CONCURRENTLY half_id ON half (id);"
+    write_files(folder, {"004_four.sql": half})
+    told = build_report(run(database, folder, OnFailure.STOP), environment="production").message
+    assert told.endswith("1 of 3 statements are done, the next run goes on after them; not begun: 005_five.sql")

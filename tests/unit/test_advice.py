@@ -9,8 +9,9 @@ import pytest
 
 from dbmigration.api.conditions import Condition, Verdict, Work, set_conditions
 from dbmigration.api.reasons import Reason
-from dbmigration.api.status import NEXT_STEP_LIMIT, NEXT_STEPS_KEPT, Status
-from dbmigration.cli.main import command_of
+from dbmigration.api.status import NEXT_STEP_LIMIT, NEXT_STEPS_KEPT, RunSummary, Status
+from dbmigration.cli.main import DBMIGRATION
+from dbmigration.cli.plugin.main import PLUGIN
 from dbmigration.cli.words import parser_of
 from dbmigration.decide.advice import _STEPS, next_steps
 from dbmigration.decide.rules import decide
@@ -48,7 +49,7 @@ def test_every_reason_has_steps_or_needs_none() -> None:
 @pytest.mark.parametrize("reason", _STEPS)
 def test_the_steps_of_a_reason(reason: Reason) -> None:
     steps = steps_of(reason)
-    assert 2 <= len(steps) <= NEXT_STEPS_KEPT
+    assert len(steps) == NEXT_STEPS_KEPT, "three things to do, and the page"
     assert all(len(step.encode()) < NEXT_STEP_LIMIT and "{namespace}" not in step and "NAME" not in step for step in steps)
     page = (ROOT / steps[-1].removeprefix("read ")).read_text()
     assert page.startswith(f"# {reason.value}\n")
@@ -64,23 +65,33 @@ def test_the_steps_of_a_reason(reason: Reason) -> None:
 
 def is_taken(command: str) -> None:
     words = shlex.split(command)
-    if words[:2] == ["kubectl", "dbmigration"]:
+    plugin = words[:2] == ["kubectl", "dbmigration"]
+    if plugin:
         words = words[1:]
     if words[0] == "dbmigration":
-        found = command_of(words[1])
+        found = (PLUGIN if plugin else DBMIGRATION).command_of(words[1])
         assert found is not None
         parser_of(words[1], found).parse_args(words[2:])
     else:
         assert words[0] == "kubectl"
-        assert "studio" in words, "the namespace, or the resource"
+        assert "studio" in words or words[1] == "explain", "the namespace, or the resource"
 
 
 def test_names_and_places_are_in_them() -> None:
     assert steps_of(Reason.SQL_FAILED) == (
         "mend 005_limits.sql:12 and apply the files again: new text starts a new run",
         "read what the run said: `kubectl logs -n studio job/job-1`",
+        "see every file and what holds it up: `kubectl dbmigration status studio -n studio`",
         "read docs/runbook/SqlFailed.md",
     )
+
+
+def test_the_way_back_is_named_where_the_run_had_applied_files_before_it_failed() -> None:
+    past = RunSummary(id="job-1", started_at=NOW, finished_at=NOW, outcome="Failed", reason="SqlFailed").model_copy(update={"from_": "003"})
+    status = Status(conditions=conditions(Reason.SQL_FAILED), run=failed(), runs=(past,), version="004")
+    undo = "or undo what this run applied before it: `kubectl dbmigration rollback studio -n studio --to 003`"
+    assert next_steps(seen(), status)[2] == undo
+    is_taken(undo.split("`")[1])
 
 
 def test_a_resource_that_is_ready_has_none() -> None:

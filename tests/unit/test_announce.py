@@ -70,16 +70,16 @@ def test_a_run_with_nothing_to_do_only_says_that_it_started() -> None:
 
 def test_retries_of_the_same_failure_say_nothing_new() -> None:
     resource = Resource()
-    assert resource.run(DOWN) == ["RunStarted", "DatabaseUnavailable"]
+    assert resource.run(DOWN) == ["RunStarted", "DatabaseUnavailable", "NextSteps"]
     assert resource.run(DOWN) == []
     assert resource.run(DOWN) == []
-    assert resource.run(WRONG_PASSWORD) == ["AuthenticationFailed"]
+    assert resource.run(WRONG_PASSWORD) == ["AuthenticationFailed", "NextSteps"]
     assert resource.run(report()) == ["BackupVerified", "Migrated", "UpToDate"]
 
 
 def test_a_failure_for_good_is_one_warning() -> None:
     resource = Resource()
-    assert resource.run(failure_report(Reason.SQL_FAILED, transient=False, executed_sql=True)) == ["RunStarted", "SqlFailed"]
+    assert resource.run(failure_report(Reason.SQL_FAILED, transient=False, executed_sql=True)) == ["RunStarted", "SqlFailed", "NextSteps"]
     assert [warning for reason, _, warning in resource.said if reason == "SqlFailed"] == [True]
     assert resource.looked_at() == []
 
@@ -87,13 +87,23 @@ def test_a_failure_for_good_is_one_warning() -> None:
 def test_the_spent_budget_is_announced_although_its_failures_were() -> None:
     resource = Resource()
     locked = failure_report(Reason.LOCK_TIMEOUT, transient=True, executed_sql=True)
-    assert resource.run(locked) == ["RunStarted", "LockTimeout"]
-    assert [resource.run(locked) for _ in range(4)] == [[], [], [], ["RetryLimitReached"]]
+    assert resource.run(locked) == ["RunStarted", "LockTimeout", "NextSteps"]
+    assert [resource.run(locked) for _ in range(4)] == [[], [], [], ["RetryLimitReached", "NextSteps"]]
+
+
+def test_a_failure_ends_with_what_can_be_done_a_second_later_so_that_it_is_shown_last() -> None:
+    job = ended(failure_report(Reason.SQL_FAILED, transient=False, executed_sql=True))
+    decision = decide(seen(status=Status(), jobs=(job,)), NOW)
+    failure, steps = decision.announcements
+    assert (failure.reason, failure.at, steps.reason, steps.warning) == ("SqlFailed", None, "NextSteps", False)
+    assert steps.at == NOW + timedelta(seconds=1)
+    assert [part.strip() for part in steps.message.split("; ")] == [f"{n}. {step}" for n, step in enumerate(decision.status.next_steps, 1)]
+    assert steps.message.endswith("read docs/runbook/SqlFailed.md")
 
 
 def test_a_missing_source_is_announced_once() -> None:
     resource = Resource(source=MissingSource("files is missing"))
-    assert resource.looked_at() == ["SourceMissing"]
+    assert resource.looked_at() == ["SourceMissing", "NextSteps"]
     assert resource.looked_at() == []
 
 
@@ -109,7 +119,7 @@ def test_no_two_announcements_of_a_life_have_the_same_identity() -> None:
     resource.observed = replace(resource.observed, source=files("c"))
     resource.run(report())
     identities = [identity for _, identity, _ in resource.said]
-    assert len(identities) == len(set(identities)) == 3 + 2 + 2 + 4
+    assert len(identities) == len(set(identities)) == 3 + 3 + 3 + 4
 
 
 def test_an_operator_that_died_before_it_said_so_says_it_with_the_same_name() -> None:

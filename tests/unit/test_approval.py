@@ -54,7 +54,7 @@ def test_a_first_run_only_prepares_what_is_pending() -> None:
 def test_a_plan_waits_without_being_stalled_or_at_work() -> None:
     found = waits()
     assert (found.rule, ready(found), found.start) == ("approval_pending", ("False", "ApprovalPending", 0), None)
-    assert [(told.reason, told.warning) for told in found.announcements] == [("ApprovalPending", False)]
+    assert [(told.reason, told.warning) for told in found.announcements] == [("ApprovalPending", False), ("NextSteps", False)]
     again = decide(seen(spec=ASKED, status=found.status), NOW + timedelta(hours=1))
     assert again.status == found.status, "an idle operator writes nothing"
 

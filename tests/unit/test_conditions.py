@@ -122,7 +122,7 @@ class Life:
         o = self.observed
         decision = decide(o, self.now)
         if decision.start is not None and refused:
-            decision = start_refused(o, Blocked(Reason.ADMISSION_DENIED, "exceeded quota"), self.now)
+            decision = start_refused(o, Blocked(Reason.ADMISSION_DENIED, "exceeded quota"), self.now, "job-1")
         start = decision.start
         jobs = tuple(job for job in o.jobs if job.name not in decision.remove_jobs)
         if start is not None:

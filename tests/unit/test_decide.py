@@ -693,13 +693,16 @@ def test_final_result_marks_the_retry_annotation_as_handled_and_a_transient_one_
 )
 def test_refused_job_is_said_in_the_servers_words_and_leaves_no_run_behind(refused: Blocked, says: tuple[str, str, str]) -> None:
     before = status(succeeded())
-    decision = start_refused(seen(source=files("new"), status=before), refused, NOW)
+    decision = start_refused(seen(source=files("new"), status=before), refused, NOW, "job-2")
     assert ready(decision) == says
     assert decision.status.run == before.run
     assert decision.again_after
     found = find(decision.status.conditions, ConditionType.READY)
     assert found
     assert found.message == refused.message
+    steps = decision.status.next_steps
+    assert steps[-1] == f"read docs/runbook/{refused.reason}.md"
+    assert refused.reason is not Reason.JOB_CONFLICT or "job-2" in steps[0], "the Job that is in the way, not the last run's"
 
 
 def test_old_finished_jobs_are_removed_only_after_their_result_is_stored() -> None:

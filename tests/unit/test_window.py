@@ -171,7 +171,7 @@ def test_what_changes_while_it_waits_is_planned_at_once(changed: str) -> None:
 
 def test_it_is_announced_once_and_is_no_warning() -> None:
     told = after(CLOSED, PREPARED).announcements
-    assert [(each.reason, each.warning) for each in told] == [("WindowClosed", False)]
+    assert [(each.reason, each.warning) for each in told] == [("WindowClosed", False), ("NextSteps", False)]
 
 
 def test_a_window_added_to_a_settled_resource_starts_nothing() -> None:

@@ -37,6 +37,7 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "test": "try_out.try_out",
         "graph": "graph.graph",
         "docs": "docs.docs",
+        "claim": "claim.claim",
         "approve": "approve.approve",
         "run": "main.run",
     }

@@ -3,6 +3,8 @@
 Retries of the same failure say nothing new, so a failure is announced when the reason changes, not at each attempt.
 """
 
+from datetime import datetime, timedelta
+
 from dbmigration.api.conditions import ConditionType, clip, find
 from dbmigration.api.reasons import Reason
 from dbmigration.api.report import Outcome, Report
@@ -14,6 +16,7 @@ from dbmigration.decide.observed import Observed
 _QUIET = frozenset({Reason.UP_TO_DATE, Reason.RUNNING, Reason.PENDING, Reason.SUSPENDED, Reason.PREPARED, Reason.QUEUED})
 _WAITS = frozenset({Reason.WINDOW_CLOSED, Reason.APPROVAL_PENDING, Reason.PROMOTION_PENDING})
 _NAMES_TOLD = 10
+_AFTER = timedelta(seconds=1)
 
 MIGRATED = "Migrated"
 RUN_STARTED = "RunStarted"
@@ -21,6 +24,7 @@ REHEARSED = "Rehearsed"
 SUCCEEDED = "UpToDate"
 UNDONE = "RunUndone"
 REPLACED = "DatabaseReplaced"
+NEXT_STEPS = "NextSteps"
 
 
 def announcements(observed: Observed, after: Status, report: Report | None = None) -> tuple[Announcement, ...]:
@@ -38,6 +42,17 @@ def announcements(observed: Observed, after: Status, report: Report | None = Non
         _failing(observed, after),
     )
     return tuple(a for a in found if a is not None)
+
+
+def with_steps(told: tuple[Announcement, ...], after: Status, now: datetime) -> tuple[Announcement, ...]:
+    """The same, and what can be done about a failure or a wait that is among them: `kubectl describe` ends with it."""
+    ready = find(after.conditions, ConditionType.READY)
+    about = next((each for each in told if ready is not None and each.reason == ready.reason), None)
+    if about is None or not after.next_steps:
+        return told
+    message = "; ".join(f"{number}. {step}" for number, step in enumerate(after.next_steps, 1))
+    # Events are shown in the order of their seconds: this one comes last.
+    return (*told, Announcement(NEXT_STEPS, clip(message), identity=f"{about.identity}/next", at=now + _AFTER))
 
 
 def _started(observed: Observed, after: Status) -> Announcement | None:

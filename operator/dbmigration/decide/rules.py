@@ -14,11 +14,10 @@ from dbmigration.api.report import Outcome
 from dbmigration.api.spec import Spec
 from dbmigration.api.status import RunStatus, Status, WindowStatus
 from dbmigration.decide import keys
-from dbmigration.decide.advice import next_steps
 from dbmigration.decide.allowed import not_allowed
 from dbmigration.decide.announce import announcements
 from dbmigration.decide.approval import approval_verdict, awaits_approval, spent_by
-from dbmigration.decide.checklist import checklist
+from dbmigration.decide.complete import completed
 from dbmigration.decide.decision import Decision
 from dbmigration.decide.gates import gated, gates_taken, is_closed, opening_of, window_verdict
 from dbmigration.decide.leftovers import sooner, superfluous
@@ -60,11 +59,9 @@ def decide(observed: Observed, now: datetime) -> Decision:
         decision = rule(observed, now)
         if decision is not None:
             job = observed.newest_job if decision.rule == run_finished.__name__ else None
-            boxes = checklist(observed, decision.status, job.report if job else None)
-            said: dict[str, Any] = {"next_steps": next_steps(observed, decision.status), "checklist": boxes}
             if decision.rule != queued.__name__:
-                said["queued_since"] = None
-            return replace(decision, status=decision.status.model_copy(update=said).fit())
+                decision = replace(decision, status=decision.status.model_copy(update={"queued_since": None}))
+            return completed(observed, decision, now, report=job.report if job else None)
     raise AssertionError("the last rule always decides")
 
 
@@ -275,10 +272,11 @@ def run_due(o: Observed, now: datetime) -> Decision | None:
     )
 
 
-def start_refused(o: Observed, refused: Blocked, now: datetime) -> Decision:
+def start_refused(o: Observed, refused: Blocked, now: datetime, job: str) -> Decision:
     """The API server would not have the Job (quota, admission, somebody else's Job of that name): say so in its words and try again."""
     status = _said(o, _blocked(refused), now)
-    return Decision("start_refused", status, announcements=announcements(o, status), again_after=REFUSED_LOOK)
+    decision = Decision("start_refused", status, announcements=announcements(o, status), again_after=REFUSED_LOOK)
+    return completed(o, decision, now, job=job)
 
 
 RULES: Final[tuple[Rule, ...]] = (

@@ -24,11 +24,12 @@ def act(api: Api, seen: Seen, decision: Decision, now: datetime) -> Decision:
     Raises ApiFailure: what was done until then is found again by the next look.
     """
     observed = seen.observed
-    if decision.start is not None:
-        refused = _start(api, observed, decision.start)
+    start = decision.start
+    if start is not None:
+        refused = _start(api, observed, start)
         if refused is not None:
-            say = look_refused if decision.start.request.look_only else start_refused
-            decision = say(observed, refused, now)
+            looks = start.request.look_only
+            decision = look_refused(observed, refused, now) if looks else start_refused(observed, refused, now, start.job_name)
     if decision.status != observed.status:
         path = resource_path(observed.namespace, observed.name, "status")
         if not write_status(api, path, KIND, seen.resource_version, seen.raw_status, json.loads(decision.status.to_json())):

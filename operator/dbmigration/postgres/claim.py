@@ -6,6 +6,8 @@ resource whose run changes something there; a person at the command line never c
 
 import json
 from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
 
 from dbmigration.api.reasons import Reason
 from dbmigration.errors import Permanent
@@ -104,3 +106,55 @@ def write(session: Session, table: HistoryTable, owner: Owner, *, run_id: str) -
     finally:
         session.roll_back()
     return claim
+
+
+class Taken(NamedTuple):
+    """When a claim was written, by which run, and whose the database was before; None where no event tells."""
+
+    at: datetime | None = None
+    run_id: str | None = None
+    before: str | None = None
+
+
+def stored(session: Session) -> Claim | None:
+    """The claim, with nothing else read. Raises as `read` and `Session.query` do."""
+    if not session.query(f"SELECT pg_catalog.to_regclass('{SCHEMA}.meta') IS NOT NULL")[0][0]:
+        return None
+    found = session.query(f"SELECT value FROM {SCHEMA}.meta WHERE key = '{META_KEY}'")
+    return read(found[0][0] if found else None, session.server.identity)
+
+
+def taken(session: Session, claim: Claim) -> Taken:
+    """What the event says that was written with it."""
+    found = session.query(
+        f"""SELECT at, run_id, detail ->> 'before' FROM {SCHEMA}.event
+        WHERE kind = 'claimed' AND detail -> 'claim' = %s::jsonb ORDER BY id DESC LIMIT 1""",
+        (claim.to_json(),),
+    )
+    if not found:
+        return Taken()
+    at, run_id, before = found[0]
+    earlier = read(before, claim.identity)
+    return Taken(at, run_id, str(earlier.owner) if earlier and str(earlier.owner) != str(claim.owner) else None)
+
+
+def release(session: Session, owner: str, *, run_id: str) -> None:
+    """Nobody's from now on; an event says whose it was. The lock is held, and the session is in no transaction.
+
+    Raises Permanent DATABASE_CLAIMED when it is not `owner`'s, and as `Session.query` does, with nothing changed.
+    """
+    found = stored(session)
+    if found is None or str(found.owner) != owner:
+        whose = f"{found.owner}'s" if found else "nobody's"
+        raise Permanent(Reason.DATABASE_CLAIMED, f"this database is {whose}, not {owner}'s: nothing was released")
+    try:
+        session.query("BEGIN")
+        session.query(
+            f"""INSERT INTO {SCHEMA}.event (actor, run_id, kind, detail)
+            VALUES (%s, %s, 'released', pg_catalog.jsonb_build_object('before', %s::text))""",
+            (session.actor, run_id, found.to_json()),
+        )
+        session.query(f"DELETE FROM {SCHEMA}.meta WHERE key = '{META_KEY}'")
+        session.query("COMMIT")
+    finally:
+        session.roll_back()

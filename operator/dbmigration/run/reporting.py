@@ -4,7 +4,7 @@ from dbmigration.api import report as api
 from dbmigration.api.checked import Checked
 from dbmigration.api.reasons import Reason
 from dbmigration.api.states import State
-from dbmigration.errors import DbmigrationError, Transient
+from dbmigration.errors import DbmigrationError, Permanent, Transient
 from dbmigration.migrations.model import PlannedMigration
 from dbmigration.run.result import RunResult, now
 
@@ -26,6 +26,8 @@ REHEARSED_REWRITES = 5
 """How much of a rehearsal a report names."""
 _STATEMENT_SHOWN = 120
 NO_ROLLBACK_NAMES = 3
+NAMES_SHOWN = 3
+"""How many files a failure's message names as applied, and as not begun."""
 _SYNTAX_RULE = "syntax-error"
 
 WARNING_LINES = 10
@@ -41,7 +43,7 @@ def build_report(result: RunResult, *, environment: str | None) -> api.Report:
         run_id=result.run_id,
         outcome=_outcome(error),
         reason=result.reason,
-        message=_clip(error.message if error else _success(result)),
+        message=_stopped(error, result) if error else _clip(_success(result)),
         failure=_failure(error) if error else None,
         executed_sql=result.executed_sql,
         started_at=result.started_at,
@@ -107,6 +109,23 @@ def internal_error(run_id: str, error: BaseException) -> api.Report:
         started_at=moment,
         finished_at=moment,
     )
+
+
+def _stopped(error: DbmigrationError, result: RunResult) -> str:
+    """What stopped it and, where that was for good and nothing was taken back, how far it had come."""
+    far = []
+    if isinstance(error, Permanent) and result.executed_sql and result.rollback is None and not (result.undone or result.not_undone):
+        done = [each.name for each in (*result.applied, *result.seeded)]
+        rest = [name for name in result.pending() if name != result.working_on]
+        far += [f"this run had applied {_some(done)}, which stay{'' if len(done) > 1 else 's'}"] if done else []
+        far += [f"not begun: {_some(rest)}"] if rest else []
+    said = "".join(f"; {each}" for each in far)
+    return _clip(error.message, MESSAGE_LIMIT - len(said)) + said
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(_clip(name, 60) for name in names[:NAMES_SHOWN])
+    return shown + (f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else "")
 
 
 def _outcome(error: DbmigrationError | None) -> api.Outcome:
