@@ -39,3 +39,14 @@ def may(cluster: Cluster, operator: InstalledOperator, *question: str) -> str:
     answer = said.splitlines()[-1]  # after a warning, where a resource has no namespace
     assert asked.returncode == {"yes": 0, "no": 1}[answer]
     return answer
+
+
+@pytest.mark.parametrize(("role", "answer"), [("dbmigration-restorer", "yes"), ("edit", "no"), ("admin", "no")])
+@pytest.mark.usefixtures("operator")
+def test_only_the_restorer_may_bring_a_backup_back(cluster: Cluster, namespace: str, role: str, answer: str) -> None:
+    user = f"somebody-{namespace}"
+    cluster.kubectl("create", "rolebinding", "somebody", "-n", namespace, f"--clusterrole={role}", f"--user={user}")
+    for verb in ("create", "patch", "delete"):
+        asked = cluster.start_kubectl("auth", "can-i", verb, "databaserestores.dbmigration.dev", "-n", namespace, f"--as={user}")
+        said, _ = asked.communicate(timeout=30)
+        assert said.splitlines()[-1] == answer

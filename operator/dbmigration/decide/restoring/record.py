@@ -109,7 +109,7 @@ def swapped_message(status: RestoreStatus) -> str:
     found = status.swapped
     if found is None:
         return ""
-    old = f"; what it was stays as {found.old_database}" if found.old_database else ""
+    old = f"; the old one stays as {found.old_database}" if found.old_database else ""
     aside = f"; not applied in it: {', '.join(found.set_aside)}" if found.set_aside else ""
     return clip(f"database {found.name} is the restored one{_as_of(status)}{old}{aside}")
 
