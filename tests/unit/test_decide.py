@@ -530,6 +530,7 @@ def test_failure_before_the_database_was_seen_keeps_what_was_known() -> None:
     ],
 )
 def test_no_backup_always_has_an_explicit_reason(reported: dict[str, object], before: Status, says: tuple[str, str]) -> None:
+    """backup-silently-skipped"""
     after = decide(seen(status=before.model_copy(update={"run": run()}), jobs=(ended(report(**reported)),)), NOW).status
     found = find(after.conditions, "BackedUp")
     assert found

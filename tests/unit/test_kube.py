@@ -108,6 +108,9 @@ def test_settings_come_from_the_environment() -> None:
     assert read_settings({"DBMIGRATION_RUNNER_IMAGE": "a:1", **lists}).allowed == AllowLists(
         ("migrations-*",), ("minio.svc", "s3.amazonaws.com/a")
     )
+    assert settings.limits == (20, 4)
+    chosen = {"DBMIGRATION_MAX_RUNS": "3", "DBMIGRATION_MAX_RUNS_PER_SERVER": "0"}
+    assert read_settings({"DBMIGRATION_RUNNER_IMAGE": "a:1", **chosen}).limits == (3, 0)
     own = read_settings({"POD_NAME": "p", "POD_NAMESPACE": "n"})
     assert (own.runner, own.pod_name, own.pod_namespace, own.namespaces) == (None, "p", "n", ())
 
@@ -122,6 +125,7 @@ def test_settings_come_from_the_environment() -> None:
         {"DBMIGRATION_RUNNER_IMAGE": "a", "DBMIGRATION_WORKERS": "0"},
         {"DBMIGRATION_RUNNER_IMAGE": "a", "DBMIGRATION_WORKERS": "many"},
         {"DBMIGRATION_RUNNER_IMAGE": "a", "DBMIGRATION_CLUSTER": "two words"},
+        {"DBMIGRATION_RUNNER_IMAGE": "a", "DBMIGRATION_MAX_RUNS": "-1"},
     ],
 )
 def test_settings_that_make_no_sense_are_refused(environ: dict[str, str]) -> None:

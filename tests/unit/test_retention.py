@@ -43,6 +43,7 @@ def test_what_either_keeps_stays(tmp_path: Path) -> None:
 
 
 def test_the_newest_stays_however_old_it_is(tmp_path: Path) -> None:
+    """retention-eats-last-good"""
     dump = stored(tmp_path, 400)
     assert let_go(tmp_path, keep_days=1) == []
     assert dump.is_file()
