@@ -151,7 +151,7 @@ def test_named_namespaces_get_roles_and_the_operator_no_cluster_role() -> None:
 
 def test_every_other_value_reaches_what_it_is_about() -> None:
     values: Json = {
-        "allowed": {"serviceAccounts": ["a-*", "b"], "s3Hosts": ["minio.svc/studio-*"]},
+        "allowed": {"serviceAccounts": ["a-*", "b"], "s3Hosts": ["minio.svc/studio-*"], "images": ["reg/*"]},
         "log": {"format": "console", "level": "DEBUG"},
         "workers": 3,
         "clusterName": "rome",
@@ -173,13 +173,15 @@ def test_every_other_value_reaches_what_it_is_about() -> None:
     assert told.items() >= {
         "DBMIGRATION_ALLOWED_SERVICE_ACCOUNTS": "a-*,b",
         "DBMIGRATION_ALLOWED_S3_HOSTS": "minio.svc/studio-*",
+        "DBMIGRATION_ALLOWED_IMAGES": "reg/*",
         "DBMIGRATION_LOG_FORMAT": "console",
         "DBMIGRATION_LOG_LEVEL": "DEBUG",
         "DBMIGRATION_WORKERS": "3",
         "DBMIGRATION_CLUSTER": "rome",
         "X": "y",
     }.items()  # fmt: skip
-    assert objects["PodTemplate", "dbmigration-operator-runs"]["metadata"]["annotations"]["dbmigration.dev/service-accounts"] == "a-*,b"
+    lists = {"dbmigration.dev/service-accounts": "a-*,b", "dbmigration.dev/source-images": "reg/*"}
+    assert objects["PodTemplate", "dbmigration-operator-runs"]["metadata"]["annotations"] == lists
     assert template["spec"]["containers"][0]["resources"]["requests"]["cpu"] == "1"
     assert (template["metadata"]["annotations"], template["metadata"]["labels"]["team"]) == ({"note": "a"}, "b")
     for name in ("nodeSelector", "tolerations", "affinity", "priorityClassName"):

@@ -1,4 +1,4 @@
-"""What those who run the operator let a resource name: service accounts, S3 hosts, and whatever else gets an allow-list. Pure.
+"""What those who run the operator let a resource name: service accounts, images that bring files, S3 hosts. Pure.
 
 A pattern is a text in which `*` stands for anything. An empty list allows nothing, `*` everything but a metadata address.
 """
@@ -17,6 +17,7 @@ from dbmigration.decide.observed import AllowLists, Runner
 ANYTHING: Final = "*"
 SERVICE_ACCOUNTS_SETTING: Final = "DBMIGRATION_ALLOWED_SERVICE_ACCOUNTS"
 S3_SETTING: Final = "DBMIGRATION_ALLOWED_S3_HOSTS"
+IMAGES_SETTING: Final = "DBMIGRATION_ALLOWED_IMAGES"
 
 _METADATA_NAMES: Final = frozenset({"metadata", "metadata.google.internal", "instance-data", "instance-data.ec2.internal"})
 _METADATA_ADDRESSES: Final = frozenset({ip_address("fd00:ec2::254"), ip_address("100.100.100.200"), ip_address("192.0.0.192")})
@@ -55,6 +56,9 @@ def _refusals(spec: Spec, allowed: AllowLists) -> Iterator[str]:
     account = spec.job.service_account_name
     if account is not None and account != "default" and not allows(allowed.service_accounts, account):
         yield refusal("spec.job.serviceAccountName", account, allowed.service_accounts, SERVICE_ACCOUNTS_SETTING)
+    image = spec.source.image
+    if image is not None and not allows(allowed.images, image.reference):
+        yield refusal("spec.source.image.reference", image.reference, allowed.images, IMAGES_SETTING)
     s3 = spec.backup.destination.s3 if spec.backup.destination else None
     if s3 is not None and not allows_host(allowed.s3_hosts, s3_host(s3), s3.bucket):
         yield refusal("spec.backup.destination.s3", f"{s3_host(s3)}/{s3.bucket}", allowed.s3_hosts, S3_SETTING)

@@ -149,6 +149,7 @@ class AllowLists:
 
     service_accounts: tuple[str, ...] = ()
     s3_hosts: tuple[str, ...] = ("*",)
+    images: tuple[str, ...] = ("*",)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from dbmigration.api.conditions import ConditionType, Verdict, Work, find, set_conditions
+from dbmigration.api.limits import within_limits
 from dbmigration.api.reasons import Reason
 from dbmigration.api.report import Outcome
 from dbmigration.api.restore import RestoreSpec
@@ -40,7 +41,7 @@ def decide(observed: RestoreObserved, now: datetime) -> RestoreDecision:
         decision = rule(observed, now)
         if decision is not None:
             steps = next_steps(observed, decision.status)
-            return replace(decision, status=decision.status.model_copy(update={"next_steps": steps}))
+            return replace(decision, status=within_limits(decision.status.model_copy(update={"next_steps": steps})))
     raise AssertionError("the last rule always decides")
 
 
