@@ -70,6 +70,18 @@ def test_a_run_that_prepares_rehearses_and_what_passed_is_taken_at_its_word(data
     assert dumps(tmp_path) == 2
 
 
+def test_what_an_interrupted_run_left_of_a_plan_that_passed_is_not_rehearsed_again(database: Database, engine: Engine) -> None:
+    plan = engine.look().plan
+    assert plan is not None
+    known = Rehearsal(proved_plan=plan.hash, proved_ms={"001_a.sql": 300, "002_b.sql": 20, "003_c.sql": 10})
+    assert run(engine, rehearsal=None, target="001").succeeded
+    rest = run(engine, rehearsal=known)
+    assert rest.succeeded
+    assert rest.rehearsal is None
+    assert rest.rehearsed_ms == {"002_b.sql": 20, "003_c.sql": 10}
+    assert applied_names(database) == list(FILES)
+
+
 def test_another_plan_than_the_one_that_passed_is_rehearsed(engine: Engine) -> None:
     report = build_report(run(engine, rehearsal=Rehearsal(proved_plan="0" * 64, proved_ms={})), environment=None)
     assert report.rehearsal is not None

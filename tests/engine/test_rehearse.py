@@ -103,8 +103,9 @@ def apply(database: Database, folder: Path, *words: str) -> Ended:
     return dbmigration(database, "apply", "--dir", str(folder), *WORDS, "--backup-dir", str(folder.parent / "b"), "--rehearse", *words)
 
 
-def test_a_run_rehearses_its_own_backup_and_then_applies(database: Database, started: Path) -> None:
-    report = json.loads(apply(database, started, "--json").out)
+@pytest.mark.parametrize("words", [(), ("--backup-format", "Directory", "--backup-jobs", "2")], ids=["file", "folder"])
+def test_a_run_rehearses_its_own_backup_and_then_applies(database: Database, started: Path, words: tuple[str, ...]) -> None:
+    report = json.loads(apply(database, started, "--json", *words).out)
     assert (report["outcome"], report["appliedNow"]) == ("Succeeded", ["002_second.sql"])
     rehearsal = report["rehearsal"]
     assert rehearsal["passed"] is True
@@ -198,3 +199,23 @@ def test_nobody_else_may_look_into_the_copy(database: Database, started: Path) -
     write_files(started, {"002_second.sql": f"DO $$ BEGIN ASSERT NOT ({look}); END $$;"})
     succeeds(database, "rehearse", "--dir", str(started), *WORDS)
     assert database.psql(look) == "t"
+
+
+def test_after_a_rehearsal_a_stop_reaches_the_run_itself_again(database: Database, started: Path) -> None:
+    """The file takes its time in the database only."""
+    here = f"current_database() LIKE '{PREFIX}%'"
+    write_files(
+        started, {"002_second.sql": f"CREATE TABLE second (id int);\nSELECT CASE WHEN {here} THEN 'x' ELSE pg_sleep(600)::text END;"}
+    )
+    words = (*WORDS, "--rehearse", "--backup-dir", str(started.parent / "b"))
+    process = subprocess.Popen([*COMMAND, "apply", "--dir", str(started), *words], env=environment_of(database), stdout=subprocess.PIPE)
+    try:
+        active = "pg_stat_activity WHERE datname = current_database() AND state = 'active' AND query LIKE '%pg_sleep(600)%'"
+        wait_for(database, f"EXISTS (SELECT FROM {active} AND pid <> pg_backend_pid())", "the file runs in the database")
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=WITHIN_S)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 128 + signal.SIGTERM
+    untouched(database)

@@ -8,7 +8,14 @@ import pytest
 
 from dbmigration.api.checklist import Check, CheckState, Item
 from dbmigration.api.conditions import Verdict, Work, set_conditions
-from dbmigration.api.report import MigrationReport
+from dbmigration.api.report import (
+    MigrationReport,
+    RehearsalReport,
+    RehearsedFile,
+    RehearsedLock,
+    RehearsedRewrite,
+    RehearsedStatement,
+)
 from dbmigration.api.states import State
 from dbmigration.api.status import PlanStatus, ProgressStatus, RunStatus, Status
 from dbmigration.cli.plugin.change import files_above, managed_by
@@ -16,6 +23,7 @@ from dbmigration.cli.plugin.logs import readable
 from dbmigration.cli.plugin.main import PLUGIN
 from dbmigration.cli.plugin.picture import Paper, status_lines
 from dbmigration.cli.plugin.resource import Resource, bare_name
+from dbmigration.cli.plugin.show import rehearsed_lines
 from dbmigration.cli.plugin.text import ago, plain, size, span
 from dbmigration.cli.plugin.view import Bars, Estimate, View
 from dbmigration.cli.plugin.watch import is_over, progress_in
@@ -203,3 +211,52 @@ def test_a_command_of_the_other_program_is_refused_with_the_words_to_type(capsys
         run_program(PLUGIN, ["lint"])
     assert ended.value.code == 2
     assert "`dbmigration lint`" in capsys.readouterr().err
+
+
+def rehearsed(**changes: Any) -> Resource:
+    """One that waits for an approval of a plan that was tried in a copy."""
+    found = RehearsalReport(
+        passed=True,
+        plan_hash="abc",
+        backup_uri="pvc://b/studio/1.dump",
+        started_at=NOW,
+        completed_at=NOW,
+        duration_ms=4200,
+        files=(RehearsedFile(name="003_third.sql", statements=2, duration_ms=4200),),
+        slowest=(RehearsedStatement(file="003_third.sql", line=7, statement="CREATE INDEX \x1b[31mi", duration_ms=4000),),
+        locks=(RehearsedLock(table="public.first", mode="SHARE", held_ms=4100, file="003_third.sql", line=7),),
+        rewrites=(RehearsedRewrite(table="public.second", bytes=12_300_000, file="003_third.sql", line=9),),
+    )
+    plan = PlanStatus(hash="abc", pending=1, names=("003_third.sql",))
+    return resource(WAITING, plan=plan, rehearsal=found.model_copy(update=changes))
+
+
+def test_who_is_to_approve_a_plan_sees_what_it_did_in_the_copy() -> None:
+    assert list(rehearsed_lines(rehearsed())) == [
+        "",
+        "passed in a copy of the database, restored from pvc://b/studio/1.dump:",
+        "FILE           STATEMENTS  TIME",
+        "003_third.sql  2           4.2s",
+        "",
+        "SLOWEST STATEMENTS  TIME",
+        "003_third.sql:7     4.0s  CREATE INDEX �[31mi",
+        "",
+        "LOCKED TABLE  STRONGEST LOCK  HELD  BY",
+        "public.first  SHARE           4.1s  003_third.sql:7",
+        "",
+        "REWRITTEN TABLE  SIZE     BY",
+        "public.second    12.3 MB  003_third.sql:9",
+        "",
+    ]
+    status = "\n".join(status_lines(rehearsed(), NOW + timedelta(minutes=3), PAPER))
+    assert "rehearsal   passed in 4.2s, SHARE on public.first for 4.1s, 3m ago" in status
+
+
+def test_a_rehearsal_of_another_plan_is_not_shown_as_that_of_this_one() -> None:
+    assert list(rehearsed_lines(rehearsed(plan_hash="other"))) == []
+
+
+def test_a_file_that_failed_in_the_copy_is_in_its_table() -> None:
+    failed = rehearsed(passed=False, failed_at="004_fourth.sql:3", message="it failed")
+    assert "004_fourth.sql:3              failed" in list(rehearsed_lines(failed))
+    assert "FAILED: it failed" in "\n".join(status_lines(failed, NOW, PAPER))

@@ -230,9 +230,12 @@ def test_what_comes_before_the_files_counts_too() -> None:
     assert after(spec(rehearsal={}, window=OPEN), prepared(rehearsal(30), backup=backup)).rule == "window_too_short"
 
 
-def test_of_an_interrupted_run_only_the_rest_has_to_fit() -> None:
-    said = prepared(rehearsal(50, 20)).model_copy(update={"pending": 1, "pending_names": ("006_x.sql",), "plan_hash": "sha256:rest"})
-    assert after(spec(rehearsal={"maxAge": "0s"}, window=OPEN), said).rule == "run_due"
+@pytest.mark.parametrize("plan_hash", ["sha256:plan", "sha256:rest"])
+@pytest.mark.parametrize(("left", "rule"), [(20, "run_due"), (50, "window_too_short")])
+def test_of_an_interrupted_run_only_the_rest_has_to_fit(plan_hash: str, left: int, rule: str) -> None:
+    """The report of the run that was interrupted has the hash of the whole plan, that of the next one has the rest's."""
+    rest = {"pending": 1, "pending_names": ("006_x.sql",), "plan_hash": plan_hash}
+    assert after(spec(rehearsal={}, window=OPEN), prepared(rehearsal(40, left)).model_copy(update=rest)).rule == rule
 
 
 def test_a_long_rehearsal_fits_into_status_and_termination_message() -> None:

@@ -258,6 +258,8 @@ class RehearsalReport(Shown):
     """The strongest locks."""
     rewrites: tuple[RehearsedRewrite, ...] = ()
     """The largest rewrites."""
+    failed_at: str | None = None
+    """File and line that stopped it."""
     message: str | None = None
     """What stopped it."""
 

@@ -7,6 +7,7 @@ from dbmigration.api.reasons import Reason
 from dbmigration.cli.exits import Exit
 from dbmigration.cli.failure import print_error
 from dbmigration.cli.plugin.resource import Context, Name, Namespace, Resource, cluster, read
+from dbmigration.cli.plugin.show import rehearsed_lines, write
 from dbmigration.cli.plugin.text import plain
 from dbmigration.cli.words import BadParameter, Option
 
@@ -46,6 +47,7 @@ def _approve(api: "Api", found: Resource, yes: bool, wanted: str | None, comment
     sys.stdout.writelines(f"  {plain(file)}\n" for file in plan.names)
     sys.stdout.write(f"  ... and {plan.pending - len(plan.names)} more\n" if plan.pending > len(plan.names) else "")
     sys.stdout.write(f"plan {plan.hash}\n")
+    write(rehearsed_lines(found))
     if wanted is not None and wanted != plan.hash:
         print_error("error: PlanChanged: that is not the plan of --plan-hash; nothing was approved")
         return Exit.FAILED

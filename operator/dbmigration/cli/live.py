@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
-_WITH_BAR = (Step.BACKUP, Step.APPLY, Step.ROLLBACK, Step.VERIFY)
+_WITH_BAR = (Step.BACKUP, Step.REHEARSE, Step.APPLY, Step.ROLLBACK, Step.VERIFY)
 
 
 class Display(Protocol):
@@ -69,7 +69,7 @@ class Bars(Lines):
             if self._task is not None:
                 bars.remove_task(self._task)
             self._step, self._task = progress.step, bars.add_task("", total=None)
-        files = progress.step in (Step.APPLY, Step.ROLLBACK)
+        files = progress.step in (Step.REHEARSE, Step.APPLY, Step.ROLLBACK)
         message = visible(progress.message)
         bars.update(self._task, description=message, total=progress.total if files else None, completed=progress.done or 0)
         if _is_worth_a_line(progress):

@@ -262,7 +262,7 @@ def read_external(text: str | None) -> "ExternalBackup | None":
     return ExternalBackup(text.strip())
 
 
-def read_rehearsal(rehearse: bool, max_lock: str | None, fail_on_rewrite: bool, directory: str | None) -> "Rehearsal | None":
+def read_rehearsal(rehearse: bool, max_lock: str | None, fail_on_rewrite: bool, directory: str | None, jobs: int) -> "Rehearsal | None":
     """Raises words.BadParameter for limits of no rehearsal, and for one of no backup."""
     if not rehearse:
         if max_lock is not None or fail_on_rewrite:
@@ -272,7 +272,8 @@ def read_rehearsal(rehearse: bool, max_lock: str | None, fail_on_rewrite: bool, 
         raise words.BadParameter("--rehearse restores the run's own backup: give --backup-dir, too", param_hint="--rehearse")
     from dbmigration.run.options import Rehearsal
 
-    return Rehearsal(max_lock_ms=None if max_lock is None else read_duration_ms(max_lock, "--max-lock"), fail_on_rewrite=fail_on_rewrite)
+    limit = None if max_lock is None else read_duration_ms(max_lock, "--max-lock")
+    return Rehearsal(max_lock_ms=limit, fail_on_rewrite=fail_on_rewrite, jobs=jobs)
 
 
 def read_bucket(uri: str, option: str) -> "Bucket":

@@ -1,7 +1,6 @@
 """`dbmigration rehearse`: the pending files in a restored copy of the database, before they run in the database."""
 
 import sys
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from dbmigration.cli import options as o
@@ -11,9 +10,6 @@ if TYPE_CHECKING:
     from dbmigration.run.engine import Engine
     from dbmigration.run.rehearse import Rehearsed
     from dbmigration.run.result import RunResult
-
-_SHOWN = 10
-_STATEMENT_SHOWN = 80
 
 FromBackup = Annotated[
     str | None,
@@ -95,35 +91,7 @@ def rehearse(
 
 
 def print_rehearsal(found: "Rehearsed") -> None:
-    """Tables of the files, the slowest statements, the strongest locks and the rewrites; what there is none of is left out."""
-    from dbmigration.cli.tables import show_ms
+    from dbmigration.cli.rehearsal_table import rehearsal_lines
+    from dbmigration.run.reporting import rehearsal_report
 
-    place = f"{found.failure.place}" if found.failure is not None else ""
-    files = [(done.name, str(done.statements), show_ms(done.duration_ms)) for done in found.files]
-    if found.failure is not None and place and place.partition(":")[0] not in {done.name for done in found.files}:
-        files.append((place, "", "failed"))
-    _print(("FILE", "STATEMENTS", "TIME"), files)
-    _print(
-        ("SLOWEST STATEMENTS", "TIME", ""),
-        [(f"{each.file}:{each.line}", show_ms(each.ms), each.statement[:_STATEMENT_SHOWN]) for each in found.slowest[:_SHOWN]],
-    )
-    _print(
-        ("LOCKED TABLE", "STRONGEST LOCK", "HELD", "BY"),
-        [
-            (lock.table, lock.mode, show_ms(lock.ms), lock.file if lock.line is None else f"{lock.file}:{lock.line}")
-            for lock in found.locks[:_SHOWN]
-        ],
-    )
-    _print(
-        ("REWRITTEN TABLE", "SIZE", "BY"),
-        [(each.table, f"{each.bytes / 1e6:.1f} MB", f"{each.file}:{each.line}") for each in found.rewrites[:_SHOWN]],
-    )
-
-
-def _print(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    if not rows:
-        return
-    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
-    for row in (head, *rows):
-        sys.stdout.write("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n")
-    sys.stdout.write("\n")
+    sys.stdout.writelines(f"{line}\n" for line in rehearsal_lines(rehearsal_report(found, files=None)))

@@ -95,7 +95,7 @@ def apply(
             o.read_backup(environment, backup_dir, no_backup, external_backup), backup_format, backup_jobs, backup_compression
         ),
         external=o.read_external(external_backup),
-        rehearsal=o.read_rehearsal(rehearse, max_lock, fail_on_rewrite, backup_dir),
+        rehearsal=o.read_rehearsal(rehearse, max_lock, fail_on_rewrite, backup_dir, backup_jobs),
         lock_wait_s=o.read_duration_ms(wait, "--wait") / 1000,
         drift=drift,
         lint=lint,

@@ -147,7 +147,8 @@ def _backed_up(case: _Case, item: Item) -> _Found:
         return _as_before(case, item)
     if report.backup is not None and report.backup.verified:
         record = report.backup
-        return CheckState.PROVED, f"{record.uri}, {record.bytes} bytes, sha256 {record.sha256}, read to its end"
+        restored = " and restored, row by row" if record.restored_at is not None else ""
+        return CheckState.PROVED, f"{record.uri}, {record.bytes} bytes, sha256 {record.sha256}, read to its end{restored}"
     if report.backup_reason is Reason.BACKUP_DECLARED:
         return CheckState.DECLARED, str(report.declared_backup or "spec.backup.policy is External")
     if report.backup_reason is Reason.BACKUP_SKIPPED:
@@ -196,6 +197,8 @@ def _no_syntax_errors(case: _Case, item: Item) -> _Found:
         return _as_before(case, item)
     if report.outcome is Outcome.SUCCEEDED and not case.prepared:
         return CheckState.PROVED, f"PostgreSQL executed all {checked.files} files"
+    if report.rehearsal is not None and report.rehearsal.passed:
+        return CheckState.PROVED, f"PostgreSQL executed all {checked.files} files in a restored copy"
     if checked.syntax is not None:
         return CheckState.FAILED, checked.syntax
     if checked.parsed:

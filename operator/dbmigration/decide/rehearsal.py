@@ -101,11 +101,11 @@ def _need(o: Observed, spec: Spec, now: datetime) -> _Need | None:
     if known is None or plan is None or spec.rehearsal is None or not spec.rehearses:
         return None
     times = _times(known)
-    if plan.hash != known.plan_hash:  # what a run that was interrupted has left
-        if plan.pending != len(plan.names) or not times.keys() >= set(plan.names):
-            return None
+    if plan.pending == len(plan.names) and times.keys() >= set(plan.names):  # all, or what a run that was interrupted has left
         times = {name: times[name] for name in plan.names}
+    elif plan.hash != known.plan_hash:
+        return None
     before = backup.completed_at - backup.started_at if backup is not None else timedelta(0)
-    if _proved(o, spec, spec.rehearsal, now) is None or plan.hash != known.plan_hash:
+    if _proved(o, spec, spec.rehearsal, now) is None:
         before += known.completed_at - known.started_at
     return _Need(times, before.total_seconds() * 1000) if times else None

@@ -104,9 +104,7 @@ class Engine(Steps):
                 self.say(Step.PLAN, f"{len(pending)} pending: {names}", total=len(pending), finished=True)
                 self.lint(session, table, files, plan, result)
                 self.look_before(session, result)
-                rehearsal = self.options.rehearsal_of(plan.hash)
-                if self.options.rehearsal is not None and rehearsal is None:
-                    result.rehearsed_ms = dict(self.options.rehearsal.proved_ms)
+                rehearsal = self._rehearsal_of(plan, result)
                 if self._only_prepares(result) and rehearsal is None:
                     return
                 self._back_up_and_rehearse(session, files, plan, rehearsal, result)
@@ -128,6 +126,20 @@ class Engine(Steps):
                         result.error = error
                         error.message += f"; {undo_run(self, session, table, plan.pending, result)}"
                     raise
+
+    def _rehearsal_of(self, plan: Plan, result: RunResult) -> Rehearsal | None:
+        """How the plan is to be rehearsed. None: not at all, or not again, and then the result has the times of the rehearsal before."""
+        asked = self.options.rehearsal
+        if asked is None or asked.proved_plan is None:
+            return asked
+        from dbmigration.run.approval import approved_hash
+
+        if approved_hash(plan, (asked.proved_plan,)) is None:
+            return asked
+        names = {file.name for file in (*plan.pending, *plan.pending_seeds)}
+        others = () if names <= asked.proved_ms.keys() else ("*",)
+        result.rehearsed_ms = {name: ms for name, ms in asked.proved_ms.items() if name in (*names, *others)}
+        return None
 
     def _back_up_and_rehearse(
         self, session: Session, files: MigrationSet, plan: Plan, rehearsal: Rehearsal | None, result: RunResult

@@ -53,7 +53,8 @@ class Rehearsal:
     """Run the pending files in a restored copy first. `server` None: the copy is made beside the database, on its own server.
 
     `max_lock_ms` and `fail_on_rewrite`: what is refused although it ran (None, False: nothing). `jobs`: connections of pg_restore.
-    `proved_plan`: the hash of a plan that passed before and is taken at its word, and `proved_ms` how long its files took.
+    `proved_plan`: the hash of a plan that passed before and is taken at its word, as is what an interrupted run left of it; `proved_ms`:
+    how long its files took ("*": all that are not named).
     """
 
     server: "ConnInfo | None" = None
@@ -135,8 +136,3 @@ class RunOptions:
     window_ms: int | None = None
     approved: tuple[str, ...] | None = None
     promoted: str | None = None
-
-    def rehearsal_of(self, plan_hash: str) -> Rehearsal | None:
-        """How the plan of this hash is to be rehearsed; None: not at all, or not again."""
-        asked = self.rehearsal
-        return None if asked is None or asked.proved_plan == plan_hash else asked

@@ -1,5 +1,7 @@
 """From what came of a run to the report that the operator stores and `--json` prints."""
 
+from typing import TYPE_CHECKING
+
 from dbmigration.api import report as api
 from dbmigration.api.checked import Checked
 from dbmigration.api.reasons import Reason
@@ -7,6 +9,9 @@ from dbmigration.api.states import State
 from dbmigration.errors import DbmigrationError, Permanent, Transient
 from dbmigration.migrations.model import PlannedMigration
 from dbmigration.run.result import RunResult, now
+
+if TYPE_CHECKING:
+    from dbmigration.run.rehearse import Rehearsed
 
 MESSAGE_LIMIT = 1024
 """Characters of a message, as in the resource's conditions."""
@@ -90,7 +95,7 @@ def build_report(result: RunResult, *, environment: str | None) -> api.Report:
         lint_count=len(result.findings),
         warnings=tuple(_clip(warning, DRIFT_LINE_LIMIT) for warning in result.warnings[:WARNING_LINES]),
         held=_held(result),
-        rehearsal=_rehearsal(result),
+        rehearsal=rehearsal_report(result.rehearsal) if result.rehearsal is not None else None,
         migrations=tuple(_migration(line, error) for line in migrations),
         seeds=tuple(_migration(line, error) for line in result.seeds()),
     )
@@ -232,10 +237,8 @@ def _held(result: RunResult) -> tuple[api.HeldLock, ...]:
     return tuple(sorted(found, key=lambda held: -held.ms)[:HELD_LOCKS])
 
 
-def _rehearsal(result: RunResult) -> api.RehearsalReport | None:
-    found = result.rehearsal
-    if found is None:
-        return None
+def rehearsal_report(found: "Rehearsed", *, files: int | None = REHEARSED_FILES) -> api.RehearsalReport:
+    """`files`: how many of them are named at most; None: all."""
     rewrites = sorted(found.rewrites, key=lambda rewrite: -rewrite.bytes)[:REHEARSED_REWRITES]
     return api.RehearsalReport(
         passed=found.passed,
@@ -247,8 +250,7 @@ def _rehearsal(result: RunResult) -> api.RehearsalReport | None:
         restore_ms=int(found.restore_s * 1000),
         duration_ms=sum(done.duration_ms for done in found.files),
         files=tuple(
-            api.RehearsedFile(name=done.name, statements=done.statements, duration_ms=done.duration_ms)
-            for done in found.files[:REHEARSED_FILES]
+            api.RehearsedFile(name=done.name, statements=done.statements, duration_ms=done.duration_ms) for done in found.files[:files]
         ),
         slowest=tuple(
             api.RehearsedStatement(file=each.file, line=each.line, statement=_clip(each.statement, _STATEMENT_SHOWN), duration_ms=each.ms)
@@ -259,6 +261,7 @@ def _rehearsal(result: RunResult) -> api.RehearsalReport | None:
             for lock in found.locks[:REHEARSED_LOCKS]
         ),
         rewrites=tuple(api.RehearsedRewrite(table=each.table, bytes=each.bytes, file=each.file, line=each.line) for each in rewrites),
+        failed_at=str(found.failure.place) or None if found.failure is not None else None,
         message=_clip(found.failure.message, DRIFT_LINE_LIMIT) if found.failure is not None else None,
     )
 

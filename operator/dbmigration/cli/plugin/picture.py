@@ -116,7 +116,14 @@ def _work(status: Status, now: datetime) -> Iterator[tuple[str, str]]:
 def _proofs(status: Status, now: datetime) -> Iterator[tuple[str, str]]:
     if status.backup is not None:
         record = status.backup
-        yield "backup", f"{record.uri}, {size(record.bytes)}, {ago(record.completed_at, now)}, read to its end"
+        restored = " and restored, row by row" if record.restored_at else ""
+        yield "backup", f"{record.uri}, {size(record.bytes)}, {ago(record.completed_at, now)}, read to its end{restored}"
+    if status.rehearsal is not None:
+        tried = status.rehearsal
+        lock = max((each for each in tried.locks if each.keeps_others_out), key=lambda each: each.held_ms, default=None)
+        held = f", {lock.mode} on {lock.table} for {show_ms(lock.held_ms)}" if lock else ""
+        told = f"passed in {show_ms(tried.duration_ms)}{held}" if tried.passed else f"FAILED: {tried.message}"
+        yield "rehearsal", f"{told}, {ago(tried.completed_at, now)}"
     if status.drift is not None and status.drift.count:
         named = "; ".join(status.drift.differences[:3])
         yield "drift", f"{status.drift.count} differences, {ago(status.drift.checked_at, now)}: {named}"

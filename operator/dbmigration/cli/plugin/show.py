@@ -76,6 +76,18 @@ def columns(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterable[str
         yield "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
+def rehearsed_lines(found: Resource) -> Iterable[str]:
+    """What the pending files did in a restored copy, if it was they that were tried there."""
+    tried, newest = found.status.rehearsal, found.status.plan
+    if tried is None or newest is None or tried.plan_hash != newest.hash:
+        return
+    from dbmigration.cli.rehearsal_table import rehearsal_lines
+
+    yield ""
+    yield plain(f"{'passed' if tried.passed else 'FAILED'} in a copy of the database, restored from {tried.backup_uri or 'no backup'}:")
+    yield from (plain(line) for line in rehearsal_lines(tried))
+
+
 def _plan_lines(found: Resource) -> Iterable[str]:
     page, newest = paper(), found.status.plan
     yield from head_lines(found, datetime.now(UTC), page)
@@ -89,6 +101,7 @@ def _plan_lines(found: Resource) -> Iterable[str]:
         yield f"  and {newest.pending - len(newest.names)} more: kubectl dbmigration logs {found.name} -n {found.namespace}"
     if newest.hash:
         yield f"plan hash {newest.hash}"
+    yield from rehearsed_lines(found)
     ready = found.ready
     if ready is not None and ready.reason in (Reason.APPROVAL_PENDING, Reason.APPROVAL_STALE):
         yield f"approve it: kubectl dbmigration approve {found.name} -n {found.namespace}"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _BAR: Final = 28
 _TIME: Final = 10
 """Columns before a line."""
-_FILES: Final = ("apply", "seed", "rollback")
+_FILES: Final = ("rehearse", "apply", "seed", "rollback")
 _LEAST_PERCENT: Final = 3
 _LEAST_S: Final = 3.0
 """Before that an estimate would only jump about."""
@@ -171,7 +171,7 @@ class Bars(View):
             return Group()
         grid = Table.grid(padding=(0, 1))
         elapsed = span(moment - self._since.get(_key(at), moment))
-        if at.step not in _FILES:
+        if at.step not in _FILES or not at.total:
             if not at.finished:
                 far = f"{size(at.done)} {elapsed}" if at.step == "backup" and at.done else elapsed
                 grid.add_row(Text(at.step), _bar(None), Text(far))
