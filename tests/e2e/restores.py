@@ -86,6 +86,10 @@ class Restore:
         )
         return SeenRestore.of(found)
 
+    def wait_for_the_lock(self) -> None:
+        """Until its pod waits for whoever holds the database's lock."""
+        self.wait(lambda seen: seen.status.progress is not None and "waiting for the lock" in str(seen.status.progress.message), "waiting")
+
     def wait_ready(self, reason: Reason) -> SeenRestore:
         return self.wait(lambda seen: seen.ready and seen.reason == reason, f"Ready for {reason}")
 

@@ -10,11 +10,14 @@ from typing import Any, Final
 import pytest
 
 from dbmigration.api.conditions import ConditionType
+from dbmigration.api.names import RESTORE_UID_LABEL
 from dbmigration.api.reasons import Reason
 from dbmigration.postgres.lock import KEY
+from tests.cluster.operator import InstalledOperator
 from tests.cluster.postgres import psql
 from tests.cluster.steps import wait_until
 from tests.e2e.databases import WAIT_AT_GATE, Owned
+from tests.e2e.restart import restart_operator
 from tests.e2e.restores import Restore, suspend
 from tests.e2e.studio import CLAIM_NAME, REQUIRE_BACKUP, Studio
 from tests.e2e.volume import run_on_volume
@@ -183,7 +186,7 @@ def test_a_migration_waits_for_a_restore(lossy: Lossy) -> None:
     may_make_databases(studio)
     with lock_held(studio.database):
         restore.make(lossy.into)
-        restore.wait(lambda seen: seen.status.progress is not None and "waiting for the lock" in str(seen.status.progress.message), "waits")
+        restore.wait_for_the_lock()
         studio.put_files(FIRST | LOSES | {"003_more.sql": "CREATE TABLE more (id int);"})
         assert "DatabaseRestore back" in studio.wait_reason(Reason.RESTORE_RUNNING, stalled=False).message
         assert studio.database.tables() == ["orders"]
@@ -191,6 +194,26 @@ def test_a_migration_waits_for_a_restore(lossy: Lossy) -> None:
     assert restore.wait_ready(Reason.RESTORED).status.restored is not None
     assert lossy.rows_in(lossy.into) == lossy.whole
     lossy.studio.database.administer(f'DROP DATABASE "{lossy.into}"')
+
+
+def test_an_operator_that_is_killed_finds_its_restore_again_and_a_deleted_one_leaves_nothing(
+    lossy: Lossy, operator: InstalledOperator
+) -> None:
+    studio, back, given_up = lossy.studio, Restore(lossy.studio, "back"), Restore(lossy.studio, "given-up")
+    may_make_databases(studio)
+    with lock_held(studio.database):
+        given_up.make(f"{lossy.into}_2")
+        given_up.wait_for_the_lock()
+        studio.kubectl("delete", "dbr", "given-up", "--timeout=60s")
+        studio.kubectl("wait", "--for=delete", "pod", "-l", RESTORE_UID_LABEL, "--timeout=90s")
+        back.make(lossy.into)
+        back.wait_for_the_lock()
+        restart_operator(studio.cluster, operator)
+    back.wait_ready(Reason.RESTORED)
+    assert lossy.rows_in(lossy.into) == lossy.whole
+    assert len(studio.kubectl("get", "jobs", "-l", RESTORE_UID_LABEL, "-o", "name").split()) == 1
+    assert lossy.databases() == [studio.database.name, lossy.into]
+    studio.database.administer(f'DROP DATABASE "{lossy.into}"')
 
 
 def test_what_makes_no_sense_is_refused_when_it_is_applied(studio: Studio) -> None:
