@@ -154,6 +154,7 @@ def test_every_other_value_reaches_what_it_is_about() -> None:
         "allowed": {"serviceAccounts": ["a-*", "b"], "s3Hosts": ["minio.svc/studio-*"], "images": ["reg/*"]},
         "log": {"format": "console", "level": "DEBUG"},
         "workers": 3,
+        "runs": {"max": 0, "maxPerServer": 1},
         "clusterName": "rome",
         "resources": {"requests": {"cpu": "1"}},
         "podAnnotations": {"note": "a"},
@@ -177,6 +178,8 @@ def test_every_other_value_reaches_what_it_is_about() -> None:
         "DBMIGRATION_LOG_FORMAT": "console",
         "DBMIGRATION_LOG_LEVEL": "DEBUG",
         "DBMIGRATION_WORKERS": "3",
+        "DBMIGRATION_MAX_RUNS": "0",
+        "DBMIGRATION_MAX_RUNS_PER_SERVER": "1",
         "DBMIGRATION_CLUSTER": "rome",
         "X": "y",
     }.items()  # fmt: skip
