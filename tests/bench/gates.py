@@ -16,7 +16,7 @@ from tests.cluster.interface import Cluster
 from tests.cluster.operator import install_operator
 from tests.cluster.postgres import Database, psql, start_postgres
 
-ROUNDS: Final = 5
+ROUNDS: Final = 3
 ENVIRONMENT: Final = "production"
 _READY: Final = ("--for=condition=Ready", "dbm/bench")
 

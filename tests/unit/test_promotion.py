@@ -16,7 +16,9 @@ from dbmigration.decide import keys
 from dbmigration.decide.decision import Decision
 from dbmigration.decide.observed import Stage
 from dbmigration.decide.rules import IDLE_LOOK, decide
-from dbmigration.kube.promotion import stage_of, stage_of_evidence
+from dbmigration.kube.classify import Answer, ApiFailure
+from dbmigration.kube.client import Api
+from dbmigration.kube.promotion import read_stage, stage_of, stage_of_evidence
 from tests.unit.observing import DIGEST, NOW, ended, report, run, seen, spec
 
 AFTER = {"after": {"name": "studio", "namespace": "staging"}}
@@ -184,3 +186,38 @@ def test_evidence_is_believed_as_it_was_printed_and_not_otherwise() -> None:
         assert stage_of_evidence("x", text).problem is not None
     refused = printed.model_copy(update={"refused": "ChecksumMismatch: edited"}).sealed()
     assert stage_of_evidence("x", refused.to_json()).not_ready == "ChecksumMismatch: edited"
+
+
+class OneAnswer(Api):
+    """An API server that has one answer to everything."""
+
+    def __init__(self, answer: dict[str, Any] | ApiFailure | None) -> None:
+        self.answer = answer
+
+    def get_or_none(self, path: str) -> dict[str, Any] | None:
+        assert path.startswith(("/apis/dbmigration.dev/", "/api/v1/namespaces/studio/configmaps/"))
+        if isinstance(self.answer, ApiFailure):
+            raise self.answer
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("promoting", "answer", "said"),
+    [
+        (AFTER, None, "it does not exist"),
+        (AFTER, ApiFailure(Answer.REFUSED, "forbidden", status=403), "may not read DatabaseMigrations in namespace staging"),
+        ({"after": {"name": "studio"}}, None, "names this resource itself"),
+        ({"evidence": {"configMapRef": {"name": "staging"}}}, None, "dbmigration status --evidence"),
+        ({"evidence": {"configMapRef": {"name": "staging"}}}, {"data": {"other": "x"}}, "is not what"),
+    ],
+)
+def test_what_cannot_be_read_says_why(promoting: dict[str, Any], answer: dict[str, Any] | ApiFailure | None, said: str) -> None:
+    stage = read_stage(OneAnswer(answer), "studio", "studio", spec(promotion=promoting))
+    assert stage is not None
+    assert said in (stage.problem or "")
+
+
+def test_what_another_try_may_mend_is_tried_again() -> None:
+    with pytest.raises(ApiFailure):
+        read_stage(OneAnswer(ApiFailure(Answer.AGAIN, "restarting", status=503)), "studio", "studio", ASKED)
+    assert read_stage(OneAnswer(None), "studio", "studio", spec()) is None
