@@ -8,13 +8,13 @@
 # A base that brings PostgreSQL's clients along keeps them, of several majors too: below /usr/lib/postgresql/N/bin each is found.
 ARG BASE_IMAGE=python:3.12-slim-bookworm
 
-# --- system: PostgreSQL's clients and the user everything runs as -------------------------------------------------------
+# --- system: PostgreSQL's clients, ssh (for spec.source.git) and the user everything runs as -------------------------------------------------------
 FROM ${BASE_IMAGE} AS system
 # A base may bring the clients along. Documentation and package lists stay out.
 RUN set -eu; \
-    if ! command -v pg_dump >/dev/null; then \
+    if ! { command -v pg_dump && command -v ssh; } >/dev/null; then \
         apt-get update -q; \
-        apt-get install -y -q --no-install-recommends ca-certificates postgresql-client; \
+        apt-get install -y -q --no-install-recommends ca-certificates openssh-client postgresql-client; \
         rm -rf /var/lib/apt/lists/* /var/cache/apt/archives/*.deb; \
     fi; \
     groupadd --gid 65532 dbmigration; \

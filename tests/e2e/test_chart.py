@@ -151,7 +151,7 @@ def test_named_namespaces_get_roles_and_the_operator_no_cluster_role() -> None:
 
 def test_every_other_value_reaches_what_it_is_about() -> None:
     values: Json = {
-        "allowed": {"serviceAccounts": ["a-*", "b"], "s3Hosts": ["minio.svc/studio-*"], "images": ["reg/*"]},
+        "allowed": {"serviceAccounts": ["a-*", "b"], "s3Hosts": ["minio.svc/studio-*"], "images": ["reg/*"], "gitHosts": ["git.svc"]},
         "log": {"format": "console", "level": "DEBUG"},
         "workers": 3,
         "runs": {"max": 0, "maxPerServer": 1},
@@ -175,6 +175,7 @@ def test_every_other_value_reaches_what_it_is_about() -> None:
         "DBMIGRATION_ALLOWED_SERVICE_ACCOUNTS": "a-*,b",
         "DBMIGRATION_ALLOWED_S3_HOSTS": "minio.svc/studio-*",
         "DBMIGRATION_ALLOWED_IMAGES": "reg/*",
+        "DBMIGRATION_ALLOWED_GIT_HOSTS": "git.svc",
         "DBMIGRATION_LOG_FORMAT": "console",
         "DBMIGRATION_LOG_LEVEL": "DEBUG",
         "DBMIGRATION_WORKERS": "3",

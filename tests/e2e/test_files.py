@@ -1,5 +1,8 @@
 """The files in the ConfigMap change: what is new runs once, and nothing else runs anything."""
 
+import base64
+import gzip
+
 from dbmigration.api.conditions import ConditionType
 from dbmigration.api.reasons import Reason
 from dbmigration.api.states import State
@@ -136,3 +139,22 @@ def test_files_of_another_tool_are_run_as_they_are_up_to_a_version_and_back(stud
     studio.put_resource(rollback={"to": "1.2"})
     assert studio.wait_ready(version="1.2").states["V1.10__third.sql"] is State.ROLLED_BACK
     assert studio.database.history() == ["V1__first.sql", "V1.2__second.sql"]
+
+
+def test_a_file_with_gzip_is_the_file(studio: Studio) -> None:
+    """In a ConfigMap's binaryData, as kubectl puts it there; packed in another way it is still the same."""
+
+    def put(level: int) -> None:
+        packed = {name: base64.b64encode(gzip.compress(text.encode(), level)).decode() for name, text in FIRST.items()}
+        binary = {f"{name}.gz": data for name, data in packed.items()}
+        studio.put({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": FILES_NAME}, "binaryData": binary, "data": SECOND})
+
+    studio.put_secret(studio.database.secret_keys())
+    put(1)
+    studio.put_resource()
+    before = studio.wait_ready(version="002")
+    assert studio.database.history() == ["001_first.sql", "002_second.sql"]
+    put(9)
+    again = studio.wait(lambda seen: seen.ready and seen.status.source != before.status.source, "another look at the same files")
+    assert again.status.version == "002"
+    assert studio.database.history() == ["001_first.sql", "002_second.sql"]

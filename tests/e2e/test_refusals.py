@@ -13,11 +13,11 @@ from tests.e2e.watch import Json
 
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("no environment", {"environment": None}, "spec.environment: Required value"),
-    ("no source", {"source": {}}, "source takes exactly one of configMaps and image"),
+    ("no source", {"source": {}}, "source takes exactly one of configMaps, image, git and fluxRef"),
     (
         "two sources",
         {"source": {"configMaps": [{"name": FILES_NAME}], "image": {"reference": "app"}}},
-        "source takes exactly one of configMaps and image",
+        "source takes exactly one of configMaps, image, git and fluxRef",
     ),
     ("a path with ..", {"source": {"image": {"reference": "app", "path": "/app/../etc"}}}, "a path has no .. in it"),
     ("an empty source", {"source": {"configMaps": []}}, "should have at least 1 items"),

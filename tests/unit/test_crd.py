@@ -99,7 +99,7 @@ def test_only_what_works_is_in_it() -> None:
         *("database", "source", "environment", "target", "rollback", "history", "execution", "backup", "retry", "suspend", "job"),
         *("lint", "driftCheck", "baseline", "window", "onFailure", "approval", "promotion", "rehearsal", "declared"),
     }
-    assert set(schema("spec")["properties"]["source"]["properties"]) == {"configMaps", "image"}
+    assert set(schema("spec")["properties"]["source"]["properties"]) == {"configMaps", "image", "git", "fluxRef"}
 
 
 def test_file_is_yaml_that_says_where_it_comes_from() -> None:

@@ -6,7 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from dbmigration.handlers.index import ResourceKey, SourceIndex
+from dbmigration.api.names import KIND
+from dbmigration.handlers.index import CONFIG_MAP, ResourceKey, SourceIndex, Used, used_by
 from dbmigration.handlers.queue import Again, WorkQueue
 
 DEADLINE_S = 5
@@ -162,25 +163,38 @@ def test_a_bug_ends_the_queue_instead_of_going_unnoticed() -> None:
 def test_index_finds_those_that_come_after_a_resource() -> None:
     index = SourceIndex()
     staging, one, two = ResourceKey("staging", "studio"), ResourceKey("studio", "one"), ResourceKey("studio", "two")
-    index.remember(one, frozenset(), after=staging)
-    index.remember(two, frozenset(), after=staging)
-    assert index.followers(staging) == {one, two}
+    after = {"promotion": {"after": {"namespace": "staging", "name": "studio"}}}
+    index.remember(one, used_by("studio", after))
+    index.remember(two, used_by("studio", after))
+    assert index.users(KIND, staging.namespace, staging.name) == {one, two}
     index.remember(one, frozenset())
     index.forget(two)
     index.forget(two)
-    assert index.followers(staging) == frozenset()
+    assert index.users(KIND, staging.namespace, staging.name) == frozenset()
+
+
+def files(*names: str) -> frozenset[Used]:
+    return used_by("studio", {"source": {"configMaps": [{"name": name} for name in names]}})
 
 
 def test_index_finds_the_users_of_a_config_map() -> None:
     index = SourceIndex()
     one, two = ResourceKey("studio", "one"), ResourceKey("studio", "two")
-    index.remember(one, frozenset({"files", "more"}))
-    index.remember(two, frozenset({"files"}))
-    assert index.users("studio", "files") == {one, two}
-    assert index.users("other", "files") == frozenset()
-    index.remember(one, frozenset({"more"}))
-    assert index.users("studio", "files") == {two}
+    index.remember(one, files("files", "more"))
+    index.remember(two, files("files"))
+    assert index.users(CONFIG_MAP, "studio", "files") == {one, two}
+    assert index.users(CONFIG_MAP, "other", "files") == frozenset()
+    index.remember(one, files("more"))
+    assert index.users(CONFIG_MAP, "studio", "files") == {two}
     index.forget(two)
     index.forget(two)
-    assert index.users("studio", "files") == frozenset()
-    assert index.users("studio", "more") == {one}
+    assert index.users(CONFIG_MAP, "studio", "files") == frozenset()
+    assert index.users(CONFIG_MAP, "studio", "more") == {one}
+
+
+def test_index_finds_the_users_of_a_source_of_flux_in_another_namespace() -> None:
+    index = SourceIndex()
+    one = ResourceKey("studio", "one")
+    index.remember(one, used_by("studio", {"source": {"fluxRef": {"kind": "GitRepository", "namespace": "flux-system", "name": "app"}}}))
+    assert index.users("GitRepository", "flux-system", "app") == {one}
+    assert index.users("Bucket", "flux-system", "app") == frozenset()

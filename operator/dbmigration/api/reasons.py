@@ -39,6 +39,8 @@ class Reason(StrEnum):
     # Before any SQL; heals by itself or by a change that the operator cannot see (a Secret): retried for ever.
     SOURCE_MISSING = "SourceMissing"
     SOURCE_CHANGING = "SourceChanging"
+    SOURCE_UNAVAILABLE = "SourceUnavailable"
+    SOURCE_DENIED = "SourceDenied"
     SECRET_MISSING = "SecretMissing"  # noqa: S105 - the name of a reason
     SECRET_INVALID = "SecretInvalid"  # noqa: S105 - the name of a reason
     DATABASE_UNAVAILABLE = "DatabaseUnavailable"

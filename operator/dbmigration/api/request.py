@@ -16,6 +16,8 @@ BACKUP_SECRET_DIR = "/run/dbmigration/dump"  # noqa: S105 - a folder's name
 SECRET_DIR = "/run/dbmigration/secret"  # noqa: S105 - a folder's name
 REHEARSAL_SECRET_DIR = "/run/dbmigration/rehearsal"  # noqa: S105 - a folder's name
 CA_DIR = "/run/dbmigration/ca"
+GIT_SECRET_DIR = "/run/dbmigration/git"  # noqa: S105 - a folder's name
+GIT_CA_DIR = "/run/dbmigration/git-ca"
 BACKUP_DIR = "/backup"
 TERMINATION_LOG = "/dev/termination-log"
 
@@ -119,10 +121,38 @@ class RollbackRequest(Model):
     plan_hash: str | None = None
 
 
+class GitRequest(Model):
+    """The fields of `spec.source.git`. `revision`: what an earlier run of the same key was given, and this one is given again.
+
+    `secret_name` None: nobody; else its Secret is mounted at GIT_SECRET_DIR. `ca_key`: the file at GIT_CA_DIR.
+    """
+
+    url: str
+    commit: str | None = None
+    tag: str | None = None
+    branch: str | None = None
+    path: str
+    secret_name: str | None = None
+    ca_key: str | None = None
+    revision: str | None = None
+
+
+class ArtifactRequest(Model):
+    """A tar.gz of Flux: `digest` is that of the archive, as algorithm:hex, and `source` how messages call it."""
+
+    url: str
+    digest: str
+    revision: str
+    path: str
+    source: str
+
+
 class FetchRequest(Model):
-    """Files that the pod gets itself, at MIGRATIONS_DIR. `image`: an init container of it puts them there."""
+    """Files that the pod gets itself. `image`: an init container of it puts them at MIGRATIONS_DIR."""
 
     image: str | None = None
+    git: GitRequest | None = None
+    artifact: ArtifactRequest | None = None
 
 
 class RunRequest(Model):

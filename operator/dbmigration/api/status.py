@@ -38,7 +38,7 @@ class SourceStatus(StatusModel):
     complete: bool = False
     """Every one of them is applied, or skipped for its environment: what another environment may go by."""
     revision: str | None = Field(default=None, max_length=1024)
-    """What they were taken from: digest of the image. Missing for ConfigMaps."""
+    """What they were taken from: digest of the image, commit, revision of the artifact. Missing for ConfigMaps."""
 
 
 class DatabaseStatus(StatusModel):

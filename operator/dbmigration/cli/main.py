@@ -39,6 +39,7 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "docs": "docs.docs",
         "claim": "claim.claim",
         "approve": "approve.approve",
+        "wait": "wait.wait",
         "run": "main.run",
     }
 )

@@ -68,6 +68,12 @@ _STEPS: Final[Mapping[Reason, tuple[str, ...]]] = MappingProxyType(
         Reason.SOURCE_MISSING: (f"make what the message names, or correct spec.source: {_FILES}", f"correct the name: {_EDIT}", _PICTURE),
         Reason.SOURCE_MOVED: (f"name the source by digest or commit: {_EDIT}", f"to take the files as they are now: {_RETRY}", _READ),
         Reason.SOURCE_TOO_LARGE: (f"name a folder in spec.source that has the migrations and nothing else: {_EDIT}", _READ, _PICTURE),
+        Reason.SOURCE_UNAVAILABLE: (
+            f"make sure that the source can be reached from the pod, or is ready: {_FILES}",
+            _READ,
+            _AT_ONCE,
+        ),
+        Reason.SOURCE_DENIED: (f"correct the Secret or the authority that spec.source.git names: {_FILES}", _READ, _AT_ONCE),
         Reason.SOURCE_CHANGING: ("wait until the ConfigMaps stand still; each run takes one state of them", _MAPS, _AT_ONCE),
         Reason.SECRET_MISSING: (f"make the Secret, or correct spec.database.secretRef: {_SECRET}", _WHICH, _AT_ONCE),
         Reason.SECRET_INVALID: (f"compare the Secret's keys with those that the message asks for: {_SECRET}", _WHICH, _AT_ONCE),

@@ -18,6 +18,7 @@ ANYTHING: Final = "*"
 SERVICE_ACCOUNTS_SETTING: Final = "DBMIGRATION_ALLOWED_SERVICE_ACCOUNTS"
 S3_SETTING: Final = "DBMIGRATION_ALLOWED_S3_HOSTS"
 IMAGES_SETTING: Final = "DBMIGRATION_ALLOWED_IMAGES"
+GIT_SETTING: Final = "DBMIGRATION_ALLOWED_GIT_HOSTS"
 
 _METADATA_NAMES: Final = frozenset({"metadata", "metadata.google.internal", "instance-data", "instance-data.ec2.internal"})
 _METADATA_ADDRESSES: Final = frozenset({ip_address("fd00:ec2::254"), ip_address("100.100.100.200"), ip_address("192.0.0.192")})
@@ -62,6 +63,11 @@ def _refusals(spec: Spec, allowed: AllowLists) -> Iterator[str]:
     s3 = spec.backup.destination.s3 if spec.backup.destination else None
     if s3 is not None and not allows_host(allowed.s3_hosts, s3_host(s3), s3.bucket):
         yield refusal("spec.backup.destination.s3", f"{s3_host(s3)}/{s3.bucket}", allowed.s3_hosts, S3_SETTING)
+    git = spec.source.git
+    if git is not None:
+        url = urlsplit(git.url)
+        if not allows_host(allowed.git_hosts, url.hostname or "", url.path.lstrip("/")):
+            yield refusal("spec.source.git.url", f"{url.hostname}{url.path}", allowed.git_hosts, GIT_SETTING)
 
 
 def s3_host(destination: S3Destination) -> str:

@@ -63,6 +63,12 @@ def files_digest(observed: Observed, spec: Spec) -> str | None:
     return status.source.digest if status.run.key == run_key(spec, source.identity, observed.retry) else None
 
 
+def files_revision(observed: Observed, spec: Spec) -> str | None:
+    """What the files of `files_digest` were taken from, where that is known."""
+    source = observed.status.source
+    return source.revision if source is not None and files_digest(observed, spec) is not None else None
+
+
 def job_name(observed: Observed, key: str, attempt: int) -> str:
     """At most 57 characters, so that pod names and labels made from it fit 63.
 

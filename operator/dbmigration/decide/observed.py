@@ -150,6 +150,7 @@ class AllowLists:
     service_accounts: tuple[str, ...] = ()
     s3_hosts: tuple[str, ...] = ("*",)
     images: tuple[str, ...] = ("*",)
+    git_hosts: tuple[str, ...] = ("*",)
 
 
 @dataclass(frozen=True, slots=True)

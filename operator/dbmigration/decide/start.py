@@ -8,6 +8,7 @@ from dbmigration.api.request import (
     BackupRequest,
     ExecutionRequest,
     ExternalRequest,
+    FetchRequest,
     ResourceRef,
     RollbackRequest,
     RunRequest,
@@ -58,7 +59,7 @@ def _request(observed: Observed, spec: Spec, source: KnownSource, name: str, att
         run_id=name,
         attempt=attempt,
         source_digest=keys.files_digest(observed, spec),
-        fetch=source.request if isinstance(source, FetchedSource) else None,
+        fetch=_fetch(source.request, keys.files_revision(observed, spec)) if isinstance(source, FetchedSource) else None,
         environment=spec.environment,
         target=spec.target,
         rollback=RollbackRequest(to=spec.rollback.to, plan_hash=spec.rollback.plan_hash) if spec.rollback else None,
@@ -82,6 +83,13 @@ def _request(observed: Observed, spec: Spec, source: KnownSource, name: str, att
         drift_policy=spec.drift_check.policy.lower() if spec.drift_check and spec.drift_check.policy else None,
         reapply_rolled_back=_asks_again(observed),
     )
+
+
+def _fetch(request: FetchRequest, revision: str | None) -> FetchRequest:
+    """A branch is looked up once: another attempt at the same gets the same commit."""
+    if request.git is None or request.git.commit is not None or revision is None:
+        return request
+    return request.model_copy(update={"git": request.git.model_copy(update={"revision": revision})})
 
 
 def _backup(observed: Observed, spec: Spec) -> BackupRequest:

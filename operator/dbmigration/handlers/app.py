@@ -18,14 +18,16 @@ from dbmigration.handlers.logs import configure_logs
 from dbmigration.handlers.metrics import Metrics
 from dbmigration.handlers.queue import WorkQueue
 from dbmigration.handlers.reconcile import Key, reconciler
-from dbmigration.handlers.registry import quiet, watch
+from dbmigration.handlers.registry import quiet, watch, watch_flux
 from dbmigration.handlers.settings import OperatorSettings, read_settings
 from dbmigration.handlers.slots import Slots
+from dbmigration.kube import flux
 from dbmigration.kube.classify import Answer, ApiFailure
 from dbmigration.kube.client import Api, connect, namespaced
 from dbmigration.kube.own import read_own_image
 
 _API_LOOK_S = 5.0
+_FLUX_LOOK_S = 60.0
 
 _log = structlog.stdlib.get_logger("dbmigration.operator")
 
@@ -79,6 +81,10 @@ def _run(settings: OperatorSettings, runner: Runner, api: Api, threads: ThreadPo
     async def start(**_: Any) -> None:
         await _wait_for_crd(api)
         await _remember_jobs(api, settings.namespaces, slots)
+        if await _serves_flux(api):
+            watch_flux(registry, queue, index)
+        else:
+            working.append(asyncio.create_task(_stop_when_flux_comes(api, stop), name="flux"))
         task = asyncio.create_task(queue.run(), name="queue")
         # A queue that ended works on nothing any more: the process ends, and the Deployment starts a new one.
         task.add_done_callback(lambda _: stop.set())
@@ -133,3 +139,20 @@ async def _wait_for_crd(api: Api) -> None:
             missing = failure.message
         _log.warning("waiting for the CustomResourceDefinition: kubectl apply -k crds", found=missing)
         await asyncio.sleep(_API_LOOK_S)
+
+
+async def _serves_flux(api: Api) -> bool:
+    try:
+        return await asyncio.to_thread(api.get_or_none, f"/apis/{flux.GROUP}/{flux.VERSION}") is not None
+    except ApiFailure:
+        return False
+
+
+async def _stop_when_flux_comes(api: Api, stop: asyncio.Event) -> None:
+    """kopf looks for its resources once, at its start: the Deployment starts a new process, and runs go on meanwhile."""
+    while True:
+        if await _serves_flux(api):
+            break
+        await asyncio.sleep(_FLUX_LOOK_S)
+    _log.info("Flux was installed: starting again to watch its sources")
+    stop.set()

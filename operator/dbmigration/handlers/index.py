@@ -1,8 +1,14 @@
-"""Which resources use which ConfigMap, and which wait for which other resource. Users' ConfigMaps carry no label of ours, so every event of
-one is looked up here."""
+"""Which resources look at which other objects: their ConfigMaps, a source of Flux, the resource that goes first. None of those carries a
+label of ours, so every event of one is looked up here."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Final
+
+from dbmigration.api.names import KIND
+
+CONFIG_MAP: Final = "ConfigMap"
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,50 +22,50 @@ class ResourceKey:
         return f"{self.namespace}/{self.name}"
 
 
+@dataclass(frozen=True, slots=True)
+class Used:
+    """An object that a resource looks at."""
+
+    kind: str
+    namespace: str
+    name: str
+
+
 class SourceIndex:
-    """Namespace and name of a ConfigMap to the resources that name it, in spec.source or as evidence; a resource to those that come after
-    it (spec.promotion.after). Lookups take constant time."""
+    """What each resource looks at, and who looks at it. Lookups take constant time."""
 
     def __init__(self) -> None:
-        self._after: dict[ResourceKey, ResourceKey] = {}
-        self._next: defaultdict[ResourceKey, set[ResourceKey]] = defaultdict(set)
-        self._users: defaultdict[tuple[str, str], set[ResourceKey]] = defaultdict(set)
-        self._sources: dict[ResourceKey, frozenset[str]] = {}
+        self._users: defaultdict[Used, set[ResourceKey]] = defaultdict(set)
+        self._used: dict[ResourceKey, frozenset[Used]] = {}
 
-    def remember(self, key: ResourceKey, config_maps: frozenset[str], after: ResourceKey | None = None) -> None:
-        """The resource now uses exactly `config_maps`, and waits for `after`."""
-        self._follow(key, after)
-        before = self._sources.get(key, frozenset())
-        for name in before - config_maps:
-            self._drop(key, name)
-        for name in config_maps - before:
-            self._users[key.namespace, name].add(key)
-        self._sources[key] = config_maps
+    def remember(self, key: ResourceKey, used: frozenset[Used]) -> None:
+        """The resource now looks at exactly these."""
+        before = self._used.get(key, frozenset())
+        for each in before - used:
+            self._drop(key, each)
+        for each in used - before:
+            self._users[each].add(key)
+        self._used[key] = used
 
     def forget(self, key: ResourceKey) -> None:
-        self._follow(key, None)
-        for name in self._sources.pop(key, frozenset()):
-            self._drop(key, name)
+        for each in self._used.pop(key, frozenset()):
+            self._drop(key, each)
 
-    def users(self, namespace: str, config_map: str) -> frozenset[ResourceKey]:
-        return frozenset(self._users.get((namespace, config_map), ()))
+    def users(self, kind: str, namespace: str, name: str) -> frozenset[ResourceKey]:
+        return frozenset(self._users.get(Used(kind, namespace, name), ()))
 
-    def followers(self, key: ResourceKey) -> frozenset[ResourceKey]:
-        """Those that wait for `key`."""
-        return frozenset(self._next.get(key, ()))
-
-    def _follow(self, key: ResourceKey, after: ResourceKey | None) -> None:
-        before = self._after.pop(key, None)
-        if before is not None:
-            self._next[before].discard(key)
-            if not self._next[before]:
-                del self._next[before]
-        if after is not None:
-            self._after[key] = after
-            self._next[after].add(key)
-
-    def _drop(self, key: ResourceKey, name: str) -> None:
-        users = self._users[key.namespace, name]
+    def _drop(self, key: ResourceKey, used: Used) -> None:
+        users = self._users[used]
         users.discard(key)
         if not users:
-            del self._users[key.namespace, name]
+            del self._users[used]
+
+
+def used_by(namespace: str, spec: Mapping[str, Any]) -> frozenset[Used]:
+    """What a spec names, as it was read: nobody has validated it."""
+    source, promotion = spec.get("source") or {}, spec.get("promotion") or {}
+    evidence, after, flux = (promotion.get("evidence") or {}).get("configMapRef"), promotion.get("after"), source.get("fluxRef")
+    found = [(CONFIG_MAP, each) for each in (*(source.get("configMaps") or ()), *([evidence] if evidence else ()))]
+    found += [(KIND, after)] if after else []
+    found += [(str(flux.get("kind")), flux)] if flux else []
+    return frozenset(Used(kind, str(each.get("namespace") or namespace), str(each.get("name"))) for kind, each in found)

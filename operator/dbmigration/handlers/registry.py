@@ -7,6 +7,7 @@ import kopf
 from dbmigration.api.names import (
     APPROVAL_PLURAL,
     GROUP,
+    KIND,
     MANAGED_BY,
     MANAGED_BY_LABEL,
     PLURAL,
@@ -15,12 +16,14 @@ from dbmigration.api.names import (
     RESTORE_PLURAL,
     VERSION,
 )
-from dbmigration.handlers.index import ResourceKey, SourceIndex
+from dbmigration.api.sources import FluxKind
+from dbmigration.handlers.index import CONFIG_MAP, ResourceKey, SourceIndex, used_by
 from dbmigration.handlers.metrics import Metrics
 from dbmigration.handlers.queue import WorkQueue
 from dbmigration.handlers.reconcile import Key
 from dbmigration.handlers.restores import RestoreIndex, RestoreKey
 from dbmigration.handlers.slots import Slots
+from dbmigration.kube import flux
 
 _SERVER_TIMEOUT_S = 300
 _LIST_CHUNK = 500
@@ -33,7 +36,7 @@ def watch(registry: kopf.OperatorRegistry, queue: WorkQueue[Key], index: SourceI
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
     async def resource_changed(type: str, body: kopf.Body, namespace: str | None, name: str, **_: Any) -> None:
         key = ResourceKey(namespace or "", name)
-        for follower in index.followers(key):
+        for follower in index.users(KIND, key.namespace, key.name):
             queue.add(follower)
         if type == "DELETED":
             index.forget(key)
@@ -43,16 +46,7 @@ def watch(registry: kopf.OperatorRegistry, queue: WorkQueue[Key], index: SourceI
             return
         slots.remember_waiting(key, body.get("status") or {})
         metrics.resource_seen(key, body)
-        spec = body.get("spec", {})
-        config_maps = (spec.get("source") or {}).get("configMaps") or ()
-        promotion = spec.get("promotion") or {}
-        evidence = (promotion.get("evidence") or {}).get("configMapRef")
-        after = promotion.get("after")
-        index.remember(
-            key,
-            frozenset(str(reference.get("name")) for reference in (*config_maps, *((evidence,) if evidence else ()))),
-            ResourceKey(str(after.get("namespace") or key.namespace), str(after.get("name"))) if after else None,
-        )
+        index.remember(key, used_by(key.namespace, body.get("spec", {})))
         queue.add(key)
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
@@ -81,7 +75,7 @@ def watch(registry: kopf.OperatorRegistry, queue: WorkQueue[Key], index: SourceI
 
     @kopf.on.event("", "v1", "configmaps", registry=registry)
     async def config_map_changed(namespace: str | None, name: str, **_: Any) -> None:
-        for key in index.users(namespace or "", name):
+        for key in index.users(CONFIG_MAP, namespace or "", name):
             queue.add(key)
 
     @kopf.on.event(GROUP, VERSION, APPROVAL_PLURAL, registry=registry)
@@ -102,6 +96,19 @@ def watch(registry: kopf.OperatorRegistry, queue: WorkQueue[Key], index: SourceI
             queue.add(key)
             for waiting in restores.about(key):
                 queue.add(waiting)
+
+
+def watch_flux(registry: kopf.OperatorRegistry, queue: WorkQueue[Key], index: SourceIndex) -> None:
+    """Register Flux's sources, where the cluster has them: kopf complains of kinds that it does not find."""
+
+    def register(kind: FluxKind) -> None:
+        @kopf.on.event(flux.GROUP, flux.VERSION, flux.PLURALS[kind], registry=registry, id=f"flux-{kind}")
+        async def source_changed(namespace: str | None, name: str, **_: Any) -> None:
+            for key in index.users(kind.value, namespace or "", name):
+                queue.add(key)
+
+    for kind in FluxKind:
+        register(kind)
 
 
 def quiet(settings: kopf.OperatorSettings) -> kopf.OperatorSettings:

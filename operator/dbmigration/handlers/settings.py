@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dbmigration.api.reasons import Reason
-from dbmigration.decide.allowed import ANYTHING, IMAGES_SETTING, S3_SETTING, SERVICE_ACCOUNTS_SETTING
+from dbmigration.decide.allowed import ANYTHING, GIT_SETTING, IMAGES_SETTING, S3_SETTING, SERVICE_ACCOUNTS_SETTING
 from dbmigration.decide.observed import AllowLists, Limits, Runner
 from dbmigration.decide.queue import RUNS_PER_SERVER_SETTING, RUNS_SETTING
 from dbmigration.errors import Usage
@@ -35,8 +35,8 @@ def read_settings(environ: Mapping[str, str]) -> OperatorSettings:
     """From DBMIGRATION_RUNNER_IMAGE and DBMIGRATION_RUNNER_PULL_POLICY, else POD_NAME and POD_NAMESPACE; DBMIGRATION_WATCH_NAMESPACES
     (comma-separated), DBMIGRATION_LOG_FORMAT (json or console), DBMIGRATION_LOG_LEVEL, DBMIGRATION_WORKERS, DBMIGRATION_HEALTH_PORT,
     DBMIGRATION_METRICS_PORT and DBMIGRATION_CLUSTER; DBMIGRATION_MAX_RUNS (20) and DBMIGRATION_MAX_RUNS_PER_SERVER (4), 0: no limit;
-    DBMIGRATION_ALLOWED_SERVICE_ACCOUNTS (none), DBMIGRATION_ALLOWED_S3_HOSTS
-    and DBMIGRATION_ALLOWED_IMAGES (all), lists of patterns. Raises Usage."""
+    DBMIGRATION_ALLOWED_SERVICE_ACCOUNTS (none), DBMIGRATION_ALLOWED_S3_HOSTS, DBMIGRATION_ALLOWED_IMAGES and
+    DBMIGRATION_ALLOWED_GIT_HOSTS (all), lists of patterns. Raises Usage."""
     image = environ.get("DBMIGRATION_RUNNER_IMAGE", "")
     pod_name, pod_namespace = environ.get("POD_NAME", ""), environ.get("POD_NAMESPACE", "")
     if not image and not (pod_name and pod_namespace):
@@ -63,7 +63,10 @@ def read_settings(environ: Mapping[str, str]) -> OperatorSettings:
         cluster=cluster,
         limits=Limits(_number(environ, RUNS_SETTING, 20, least=0), _number(environ, RUNS_PER_SERVER_SETTING, 4, least=0)),
         allowed=AllowLists(
-            _list(environ, SERVICE_ACCOUNTS_SETTING), _list(environ, S3_SETTING, ANYTHING), _list(environ, IMAGES_SETTING, ANYTHING)
+            _list(environ, SERVICE_ACCOUNTS_SETTING),
+            _list(environ, S3_SETTING, ANYTHING),
+            _list(environ, IMAGES_SETTING, ANYTHING),
+            _list(environ, GIT_SETTING, ANYTHING),
         ),
     )
 

@@ -6,10 +6,9 @@ optionally, so that the runner says clearly what is missing where a pod would ha
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from dbmigration.api.backup import BackupDestination, S3Destination
-from dbmigration.api.database import CaRef
 from dbmigration.api.names import (
     API_VERSION,
     ATTEMPT_ANNOTATION,
@@ -31,7 +30,6 @@ from dbmigration.api.request import (
     BACKUP_DIR,
     BACKUP_SECRET_DIR,
     CA_DIR,
-    MIGRATIONS_DIR,
     REHEARSAL_SECRET_DIR,
     REQUEST_VARIABLE,
     S3_SECRET_DIR,
@@ -44,7 +42,8 @@ from dbmigration.api.spec import Resources, Spec
 from dbmigration.decide.decision import StartRun
 from dbmigration.decide.looks import LOOK_SECONDS
 from dbmigration.decide.observed import Runner
-from dbmigration.kube.files import files_containers, files_volume
+from dbmigration.kube.files import files_containers, files_mounts
+from dbmigration.kube.mounts import Manifest, Mount, ca_volume, mount, secret_volume
 
 RUNNER_UID: Final = 65532
 TTL_SECONDS: Final = 7 * 24 * 3600
@@ -52,9 +51,6 @@ TTL_SECONDS: Final = 7 * 24 * 3600
 GRACE_SECONDS: Final = 60
 """Long enough to cancel the statement, roll back and write the report."""
 TMP_DIR: Final = "/tmp"  # noqa: S108 - a mount of the pod
-_OWNER_READS = 0o440
-_ALL_READ = 0o444
-_FILES: Final = "migrations"
 
 DEFAULT_RESOURCES: Final = {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}}
 
@@ -62,10 +58,6 @@ DEFAULT_RESOURCES: Final = {"requests": {"cpu": "50m", "memory": "64Mi"}, "limit
 _DEFAULT_LABELS = {"sidecar.istio.io/inject": "false"}
 _DEFAULT_ANNOTATIONS = {"linkerd.io/inject": "disabled"}
 _STAY_ANNOTATIONS = {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false", "karpenter.sh/do-not-disrupt": "true"}
-
-Manifest = dict[str, Any]
-Mount = tuple[Manifest, Manifest]
-"""A container's mount and the pod's volume."""
 
 
 def build_job(start: StartRun, spec: Spec, runner: Runner) -> Manifest:
@@ -82,7 +74,7 @@ def build_job(start: StartRun, spec: Spec, runner: Runner) -> Manifest:
     }
     mounts = _mounts(spec, backup=start.request.backup.required)
     pod = pod_of("run", (REQUEST_VARIABLE, start.request), mounts, spec, runner)
-    copying = [container | _confined(None) for container in files_containers(spec.source, _FILES)]
+    copying = [container | _confined(None) for container in files_containers(spec.source)]
     if copying:
         pod["initContainers"] = copying
     owned = Owned(KIND, resource, {UID_LABEL: resource.uid}, {RESOURCE_ANNOTATION: resource.name})
@@ -174,7 +166,7 @@ def pod_of(command: str, asked: tuple[str, Model], mounts: Sequence[Mount], spec
                 **_confined(spec.job.resources),
                 "terminationMessagePath": TERMINATION_LOG,
                 "terminationMessagePolicy": "File",
-                "volumeMounts": [mount for mount, _ in mounts],
+                "volumeMounts": [inside for inside, _ in mounts],
             }
         ],
         "volumes": [volume for _, volume in mounts],
@@ -190,27 +182,24 @@ def pod_of(command: str, asked: tuple[str, Model], mounts: Sequence[Mount], spec
 
 
 def _mounts(spec: Spec, *, backup: bool) -> list[Mount]:
-    mounts = [_mount(_FILES, MIGRATIONS_DIR, files_volume(spec.source), read_only=True), *database_mounts(spec)]
+    mounts = [*files_mounts(spec.source), *database_mounts(spec)]
     if backup and spec.rehearses and spec.rehearsal is not None and spec.rehearsal.secret_ref is not None:
-        other = {"secretName": spec.rehearsal.secret_ref.name, "optional": True, "defaultMode": _OWNER_READS}
-        mounts.append(_mount("rehearsal", REHEARSAL_SECRET_DIR, {"secret": other}, read_only=True))
+        mounts.append(mount("rehearsal", REHEARSAL_SECRET_DIR, secret_volume(spec.rehearsal.secret_ref.name), read_only=True))
     if backup and spec.backup.destination is not None:
         mounts += _destination(spec.backup.destination)
     if backup and spec.backup.secret_ref is not None:
-        dumps = {"secretName": spec.backup.secret_ref.name, "optional": True, "defaultMode": _OWNER_READS}
-        mounts.append(_mount("dump", BACKUP_SECRET_DIR, {"secret": dumps}, read_only=True))
+        mounts.append(mount("dump", BACKUP_SECRET_DIR, secret_volume(spec.backup.secret_ref.name), read_only=True))
     return mounts
 
 
 def database_mounts(spec: Spec) -> list[Mount]:
     """What a pod needs to reach the database: Secret, authority, and room for temporary files."""
-    secret = {"secretName": spec.database.secret_ref.name, "optional": True, "defaultMode": _OWNER_READS}
     mounts = [
-        _mount("secret", SECRET_DIR, {"secret": secret}, read_only=True),
-        _mount("tmp", TMP_DIR, {"emptyDir": {}}),
+        mount("secret", SECRET_DIR, secret_volume(spec.database.secret_ref.name), read_only=True),
+        mount("tmp", TMP_DIR, {"emptyDir": {}}),
     ]
     if spec.database.tls is not None and spec.database.tls.ca_ref is not None:
-        mounts.append(_mount("ca", CA_DIR, _ca_volume(spec.database.tls.ca_ref), read_only=True))
+        mounts.append(mount("ca", CA_DIR, ca_volume(spec.database.tls.ca_ref), read_only=True))
     return mounts
 
 
@@ -223,31 +212,14 @@ def _destination(destination: BackupDestination) -> list[Mount]:
 
 def volume_mount(claim_name: str, *, read_only: bool = False) -> Mount:
     """The volume of the backups."""
-    return _mount("backup", BACKUP_DIR, {"persistentVolumeClaim": {"claimName": claim_name}}, read_only=read_only)
+    return mount("backup", BACKUP_DIR, {"persistentVolumeClaim": {"claimName": claim_name}}, read_only=read_only)
 
 
 def bucket_mounts(destination: S3Destination) -> list[Mount]:
     """The Secret that lets into the bucket of the backups, where one is named."""
     if destination.secret_ref is None:
         return []
-    secret = {"secretName": destination.secret_ref.name, "optional": True, "defaultMode": _OWNER_READS}
-    return [_mount("s3", S3_SECRET_DIR, {"secret": secret}, read_only=True)]
-
-
-def _ca_volume(reference: CaRef) -> Manifest:
-    chosen = reference.secret or reference.config_map
-    assert chosen is not None, "CaRef holds exactly one"  # noqa: S101 - its validator
-    items = [{"key": chosen.key, "path": chosen.key}]
-    if reference.secret is not None:
-        return {"secret": {"secretName": chosen.name, "optional": True, "items": items, "defaultMode": _OWNER_READS}}
-    return {"configMap": {"name": chosen.name, "optional": True, "items": items, "defaultMode": _ALL_READ}}
-
-
-def _mount(name: str, path: str, source: Manifest, *, read_only: bool = False) -> Mount:
-    mount: Manifest = {"name": name, "mountPath": path}
-    if read_only:
-        mount["readOnly"] = True
-    return mount, {"name": name, **source}
+    return [mount("s3", S3_SECRET_DIR, secret_volume(destination.secret_ref.name), read_only=True)]
 
 
 def _confined(resources: Resources | None) -> Manifest:

@@ -16,7 +16,8 @@ from dbmigration.api.restore_request import RESTORE_REQUEST_VARIABLE, RestoreSte
 from dbmigration.decide.observed import Runner
 from dbmigration.decide.restoring.observed import StartStep
 from dbmigration.decide.restoring.start import claim_of
-from dbmigration.kube.jobs import Manifest, Mount, Owned, bucket_mounts, database_mounts, job_of, pod_of, volume_mount
+from dbmigration.kube.jobs import Owned, bucket_mounts, database_mounts, job_of, pod_of, volume_mount
+from dbmigration.kube.mounts import Manifest, Mount
 
 
 def build_restore_job(start: StartStep, runner: Runner) -> Manifest:

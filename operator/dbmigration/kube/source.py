@@ -4,11 +4,13 @@ import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dbmigration.api.request import FetchRequest
+from dbmigration.api.request import FetchRequest, GitRequest
+from dbmigration.api.sources import GitSource
 from dbmigration.api.sources import Source as SourceSpec
 from dbmigration.decide.observed import FetchedSource, FoundSource, InvalidSource, MissingSource, Source
 from dbmigration.kube.client import Api, JsonObject, namespaced
-from dbmigration.migrations.digest import counts, digest_bytes
+from dbmigration.kube.flux import read_artifact
+from dbmigration.migrations.digest import CONFIG_NAME, counts, digest_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,28 @@ def read_source(api: Api, namespace: str, spec: SourceSpec) -> Source:
     if spec.image is not None:
         identity = f"image {spec.image.reference} {spec.image.path}"
         return FetchedSource(identity, FetchRequest(image=spec.image.reference))
+    if spec.git is not None:
+        return git_source(spec.git)
+    if spec.flux_ref is not None:
+        return read_artifact(api, namespace, spec.flux_ref)
     return _read_config_maps(api, namespace, tuple(reference.name for reference in spec.config_maps))
+
+
+def git_source(git: GitSource) -> FetchedSource:
+    """A commit is the same wherever it is got from; a tag or a branch is one of its repository."""
+    ref = git.ref
+    what = f"commit {ref.commit}" if ref.commit else f"{git.url} tag {ref.tag}" if ref.tag else f"{git.url} branch {ref.branch}"
+    authority = git.ca_ref and (git.ca_ref.secret or git.ca_ref.config_map)
+    request = GitRequest(
+        url=git.url,
+        commit=ref.commit,
+        tag=ref.tag,
+        branch=ref.branch,
+        path=git.path,
+        secret_name=git.secret_ref.name if git.secret_ref else None,
+        ca_key=authority.key if authority else None,
+    )
+    return FetchedSource(f"git {what} {git.path}", FetchRequest(git=request))
 
 
 def _read_config_maps(api: Api, namespace: str, names: tuple[str, ...]) -> Source:
@@ -57,7 +80,7 @@ def join_files(config_maps: list[ConfigMapFiles]) -> Source:
                 return InvalidSource(f"{name} is in ConfigMap {owner[name]} and in ConfigMap {config_map.name}: leave it in one of them")
             owner[name] = config_map.name
             files[name] = content
-    scripts = sum(name.lower().endswith(".sql") for name in files)
+    scripts = sum(name != CONFIG_NAME for name in files)
     if not scripts:
         names = ", ".join(config_map.name for config_map in config_maps)
         return InvalidSource(f"ConfigMap {names} holds no .sql file: its keys are to be the files, like 001_create_platform_schema.sql")

@@ -8,8 +8,9 @@ CONFIG_NAME = "dbmigration.toml"
 
 
 def counts(name: str) -> bool:
-    """Whether a file of this name is part of a migration set: .sql in any case (a misnamed one too) and dbmigration.toml, no dotfile."""
-    return name == CONFIG_NAME or (name[-4:].lower() == ".sql" and not name.startswith("."))
+    """Whether a file of this name is part of a migration set: .sql in any case (a misnamed one too), the same with .gz, and
+    dbmigration.toml; no dotfile."""
+    return name == CONFIG_NAME or (name[-7:].lower().removesuffix(".gz").endswith(".sql") and not name.startswith("."))
 
 
 def digest_bytes(files: Mapping[str, bytes]) -> str:

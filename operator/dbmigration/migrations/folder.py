@@ -17,6 +17,7 @@ from dbmigration.migrations.model import Dependency, Header, MigrationFile, Migr
 
 if TYPE_CHECKING:
     from dbmigration.migrations.halves import Halves
+    from dbmigration.migrations.packed import Unpacked
 
 
 def read_set(directory: Path, layout: Layout | None = None, *, seeds_beside: bool = True) -> MigrationSet:
@@ -29,6 +30,9 @@ def read_set(directory: Path, layout: Layout | None = None, *, seeds_beside: boo
     UNKNOWN_ENVIRONMENT; Transient SOURCE_MISSING when there is no such folder.
     """
     names = _list_names(directory)
+    unpacked = _unpacked(directory, names)
+    if unpacked is not None:
+        names = sorted({*unpacked.paths, *(name for name in names if name not in unpacked.hashes)})
     config = read_config(directory) if digest.CONFIG_NAME in names else SetConfig()
     seed_names = [name for name in names if name.startswith("seed-")]
     if seed_names:
@@ -42,22 +46,23 @@ def read_set(directory: Path, layout: Layout | None = None, *, seeds_beside: boo
     _refuse_duplicates(migrations, scripts)
 
     base = str(directory)
+    at = dict[str, Path]() if unpacked is None else unpacked.paths
     texts = dict[str, FileText]()
     hashes = dict[str, str]()
     halves: dict[str, Halves] = {}
     for name in names:
         if layout.in_one_file and name in migrations:
-            halves[name] = both = _read_halves(f"{base}/{name}", name, layout)
+            halves[name] = both = _read_halves(str(at.get(name, f"{base}/{name}")), name, layout)
             texts[name], hashes[name] = both.up.text, both.raw_sha256
         else:
-            texts[name] = text = read_text(f"{base}/{name}", name)
+            texts[name] = text = read_text(at.get(name, f"{base}/{name}"), name)
             hashes[name] = text.raw_sha256
 
     names_by_number = {named.number: name for name, named in migrations.items()}
     files = list[MigrationFile]()
     for name, (_, number, version) in sorted(migrations.items(), key=lambda item: item[1].number):
         text = texts[name]
-        path = directory / name
+        path = at.get(name, directory / name)
         rollback = scripts.get((Role.ROLLBACK, number)) if scripts else None
         verify = scripts.get((Role.VERIFY, number)) if scripts else None
         header = parse_header(
@@ -73,8 +78,8 @@ def read_set(directory: Path, layout: Layout | None = None, *, seeds_beside: boo
             checksum=text.checksum,
             size=text.size,
             header=header,
-            rollback=_script(directory, rollback, texts),
-            verify=_script(directory, verify, texts),
+            rollback=_script(directory, rollback, texts, at),
+            verify=_script(directory, verify, texts, at),
             layout=layout,
         )
         files.append(_with_halves(file, halves[name]) if name in halves else file)
@@ -85,8 +90,11 @@ def read_set(directory: Path, layout: Layout | None = None, *, seeds_beside: boo
         def resolve(header: Header, name: str) -> Header:
             return _resolve_dependencies(header, name, NUMBER, names_by_number)
 
-        seeds, seed_hashes = read_seeds(directory, seed_names, config, resolve, beside=seeds_beside)
+        seeds, seed_hashes = read_seeds(directory, seed_names, config, resolve, beside=seeds_beside, at=at)
         hashes |= seed_hashes
+    if unpacked is not None:
+        # The bytes that lie in the folder are what the digest is about: a ConfigMap's are not unpacked to hash them.
+        hashes = {name: value for name, value in hashes.items() if name not in at} | unpacked.hashes
     return MigrationSet(directory, tuple(files), config, digest.digest_hashes(hashes), seeds)
 
 
@@ -99,6 +107,14 @@ def _list_names(directory: Path) -> list[str]:
         raise Transient(Reason.SOURCE_MISSING, f"there is no folder {directory}: name the one that holds the .sql files") from exc
     except OSError as exc:
         raise Permanent(Reason.SOURCE_INVALID, f"folder {directory} cannot be read: {exc.strerror or exc}") from exc
+
+
+def _unpacked(directory: Path, names: list[str]) -> "Unpacked | None":
+    if not any(name.endswith((".gz", ".GZ")) for name in names):
+        return None
+    from dbmigration.migrations.packed import unpack  # few sets have any
+
+    return unpack(directory, names)
 
 
 def _refuse_programs(directory: Path, layout: Layout) -> None:
@@ -195,11 +211,11 @@ def _with_halves(file: MigrationFile, halves: "Halves") -> MigrationFile:
     return file._replace(header=header, part=up.part, rollback=rollback)
 
 
-def _script(directory: Path, name: str | None, texts: Mapping[str, FileText]) -> Script | None:
+def _script(directory: Path, name: str | None, texts: Mapping[str, FileText], at: Mapping[str, Path]) -> Script | None:
     if name is None:
         return None
     text = texts[name]
-    return Script(name, directory / name, text.checksum, parse_transaction(_decode(text), name=name))
+    return Script(name, at.get(name, directory / name), text.checksum, parse_transaction(_decode(text), name=name))
 
 
 def _decode(text: FileText) -> str:

@@ -18,6 +18,7 @@ from dbmigration.migrations import digest
 from dbmigration.migrations.checksum import read_text
 from dbmigration.migrations.header import parse_header
 from dbmigration.migrations.model import AppliedMigration, Header, History, MigrationFile, MigrationSet, PlannedMigration, SetConfig
+from dbmigration.migrations.packed import is_packed
 
 PREFIX: Final = "seed-"
 
@@ -32,15 +33,22 @@ _DONE: Final = (State.APPLIED, State.APPLIED_UNVERIFIED)
 
 
 def read_seeds(
-    directory: Path, names: Iterable[str], config: SetConfig, resolve: Callable[[Header, str], Header], *, beside: bool
+    directory: Path,
+    names: Iterable[str],
+    config: SetConfig,
+    resolve: Callable[[Header, str], Header],
+    *,
+    beside: bool,
+    at: Mapping[str, Path] | None = None,
 ) -> tuple[tuple[MigrationFile, ...], dict[str, str]]:
     """The seeds in order, and the SHA-256 (hex) of each one's raw bytes.
 
-    `names`: those among the migrations. `resolve` makes migrations' names of a header's dependencies. `beside` False: the folder that
+    `names`: those among the migrations; `at`: where they are, if not in `directory`.
+    `resolve` makes migrations' names of a header's dependencies. `beside` False: the folder that
     `config` names is not looked at, because all files were put into one. Raises Permanent with the file: SOURCE_INVALID, DUPLICATE_NUMBER
     for one name in both folders, UNKNOWN_ENVIRONMENT, and what `resolve` raises.
     """
-    paths = {name: directory / name for name in names}
+    paths = {name: (at or {}).get(name, directory / name) for name in names}
     if beside and config.seeds is not None:
         for name, path in _list_folder(directory, config.seeds).items():
             if name in paths:
@@ -108,4 +116,11 @@ def _list_folder(directory: Path, named: str) -> dict[str, Path]:
         message = f"[seeds] directory {named!r} cannot be read ({exc.strerror}): correct it, or leave [seeds] out"
         raise Permanent(Reason.SOURCE_INVALID, message, place=Place(digest.CONFIG_NAME)) from exc
     found.pop(digest.CONFIG_NAME, None)
+    packed = sorted(name for name in found if is_packed(name))
+    if packed:
+        raise Permanent(
+            Reason.SOURCE_INVALID,
+            "is a seed with gzip in a folder of its own: keep it plain, or among the migrations",
+            place=Place(packed[0]),
+        )
     return found

@@ -184,6 +184,14 @@ def _fetch(request: api.FetchRequest) -> "Fetch":
     from dbmigration.run.fetched import Fetched, look_through
 
     def fetch(say: Callable[[str], None]) -> Fetched:
+        if request.git is not None:
+            from dbmigration.run.git import fetch_git
+
+            return fetch_git(request.git, Path(api.GIT_SECRET_DIR), Path(api.GIT_CA_DIR), say)
+        if request.artifact is not None:
+            from dbmigration.run.artifact import fetch_artifact
+
+            return fetch_artifact(request.artifact, say)
         folder = Path(api.MIGRATIONS_DIR)
         look_through(folder, f"image {request.image}")
         say(f"the files are those of image {request.image}")

