@@ -30,7 +30,8 @@ def test_files_of_an_image_are_applied_and_its_digest_is_told(studio: Studio) ->
     studio.put_resource(source=image(), target=None)
     second = studio.wait_ready(version="002")
     assert studio.database.history() == ["001_first.sql", "002_second.sql"]
-    assert second.status.source == first.status.source
+    assert second.status.source is not None
+    assert (second.status.source.digest, second.status.source.revision) == (first.status.source.digest, first.status.source.revision)
     assert len(studio.jobs()) == 2
 
 
