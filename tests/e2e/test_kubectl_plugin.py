@@ -1,14 +1,18 @@
 """`kubectl dbmigration` on a real resource, as a person types it."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from dbmigration.api.reasons import Reason
-from tests.e2e.studio import NAME, Studio
+from tests.cluster.postgres import psql
+from tests.e2e.restores import Restore
+from tests.e2e.studio import NAME, REQUIRE_BACKUP, Studio
 
 FIRST = {"001_first.sql": "CREATE TABLE first (id int);"}
 BACK = {"rollback-001.sql": "DROP TABLE first;"}
@@ -107,6 +111,24 @@ def test_rollback_shows_asks_warns_of_gitops_and_goes_down(studio: Studio) -> No
     assert "Flux" in done.stderr
     assert studio.look().reason == Reason.ROLLED_BACK
     assert studio.database.tables() == ["first"]
+
+
+def test_a_backup_is_asked_back_into_a_new_database(studio: Studio) -> None:
+    studio.put_volume()
+    studio.start({"001_first.sql": "CREATE TABLE first AS SELECT 7 AS id;"}, backup=REQUIRE_BACKUP)
+    studio.put_files({"001_first.sql": "CREATE TABLE first AS SELECT 7 AS id;", "002_second.sql": "CREATE TABLE second (id int);"})
+    record = studio.wait_ready(version="002").status.backup
+    assert record is not None
+    studio.database.administer(f'ALTER ROLE "{studio.database.user}" CREATEDB')
+    into = f"{studio.database.name}_restored"
+    assert studio.plugin("restore", NAME, "--into", into).returncode == 2
+    asked = studio.plugin("restore", NAME, "--into", into, "--yes")
+    assert asked.returncode == 0, asked.stderr
+    assert record.uri in asked.stdout
+    found = re.search(r"DatabaseRestore (\S+)\. Follow", asked.stdout)
+    assert found is not None
+    Restore(studio, found[1]).wait_ready(Reason.RESTORED)
+    assert psql(studio.cluster, replace(studio.database.admin, database=into), "SELECT id FROM first").split() == ["7"]
 
 
 def test_kubectl_finds_the_plugin(studio: Studio) -> None:

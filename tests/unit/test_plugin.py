@@ -18,16 +18,18 @@ from dbmigration.api.report import (
 )
 from dbmigration.api.states import State
 from dbmigration.api.status import PlanStatus, ProgressStatus, RunStatus, Status
-from dbmigration.cli.plugin.change import files_above, managed_by
+from dbmigration.cli.plugin.change import files_above, managed_by, rollback
 from dbmigration.cli.plugin.logs import readable
 from dbmigration.cli.plugin.main import PLUGIN
 from dbmigration.cli.plugin.picture import Paper, status_lines
 from dbmigration.cli.plugin.resource import Resource, bare_name
+from dbmigration.cli.plugin.restore import restore, restore_spec
 from dbmigration.cli.plugin.show import rehearsed_lines
 from dbmigration.cli.plugin.text import ago, plain, size, span
 from dbmigration.cli.plugin.view import Bars, Estimate, View
 from dbmigration.cli.plugin.watch import is_over, progress_in
 from dbmigration.cli.program import run_program
+from dbmigration.cli.words import BadParameter, call
 from dbmigration.decide.observed import Progress
 
 NOW = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
@@ -195,6 +197,20 @@ def test_what_would_be_rolled_back_is_newest_first_and_only_what_is_applied() ->
 )
 def test_who_writes_the_resource_from_elsewhere_is_known_by_its_marks(metadata: dict[str, Any], tool: str | None) -> None:
     assert managed_by({"metadata": metadata}) == tool
+
+
+@pytest.mark.parametrize(
+    ("into", "backup", "about"), [("1st", None, "--into"), ("dbmigration_x", None, "--into"), ("back", "/tmp/x.dump", "--backup")]
+)
+def test_a_restore_that_makes_no_sense_is_refused_before_anything_is_asked_for(into: str, backup: str | None, about: str) -> None:
+    with pytest.raises(BadParameter, match=f"^{about}"):
+        restore_spec(resource(READY), into, backup)
+
+
+def test_nobody_is_asked_in_a_pipe() -> None:
+    for command, words in ((restore, ["studio", "--into", "back"]), (rollback, ["studio", "--to", "001"])):
+        with pytest.raises(BadParameter, match=r"^--yes"):
+            call("x", command, words)
 
 
 def test_small_words() -> None:

@@ -62,7 +62,7 @@ def rollback(
             print_error(f"error: no applied migration is above {to}: {place}/{found.name} is at version {found.status.version or 'none'}")
             return Exit.FAILED
         _show(found, to, above)
-        if not yes and not _agrees():
+        if not yes and not agrees():
             print_error("nothing was asked for")
             return Exit.FAILED
         wanted: dict[str, Any] = {"to": to, "planHash": plan_hash}
@@ -105,7 +105,8 @@ def _show(found: Resource, to: str, above: list[str]) -> None:
     out.flush()
 
 
-def _agrees() -> bool:
+def agrees() -> bool:
+    """Ask on the terminal; an empty line is no."""
     sys.stdout.write("Go on? [y/N] ")
     sys.stdout.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")

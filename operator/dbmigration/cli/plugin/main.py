@@ -21,22 +21,19 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "logs": "plugin.logs.logs",
         "history": "plugin.show.history",
         "rollback": "plugin.change.rollback",
+        "restore": "plugin.restore.restore",
     }
 )
 
 _AT_THE_DATABASE: Final = ("apply", "verify", "drift", "lint", "backup", "backups", "rehearse", "baseline",
                            "import-history", "new", "test", "graph", "docs")  # fmt: skip
-_RESTORING: Final = ("restore", "swap")
 PLUGIN: Final = Program(
     "kubectl dbmigration",
     _HELP,
     COMMANDS,
     elsewhere=MappingProxyType(
         {name: f"{name} works on files or a database, not on a resource: `dbmigration {name}`" for name in _AT_THE_DATABASE}
-        | {
-            name: f"in a cluster a DatabaseRestore does that (docs/restore.md); at the database: `dbmigration {name}`"
-            for name in _RESTORING
-        }
+        | {"swap": "in a cluster a DatabaseRestore does that (docs/restore.md); at the database: `dbmigration swap`"}
     ),
 )
 
