@@ -1,6 +1,8 @@
 """What Prometheus sees of good and failed runs, after a restart of the operator, and when a resource is gone; and who writes how much."""
 
 from dbmigration.api.reasons import Reason
+from tests.cluster.cache import CHECKOUT
+from tests.cluster.interface import Cluster
 from tests.cluster.operator import InstalledOperator
 from tests.cluster.steps import wait_until
 from tests.e2e.prometheus import Sample, parsed, scrape, total
@@ -9,6 +11,7 @@ from tests.e2e.studio import NAME, REQUIRE_BACKUP, Studio, settle
 
 FIRST = {"001_first.sql": "CREATE TABLE first (id int);"}
 BROKEN = FIRST | {"002_second.sql": "INSERT INTO absent VALUES (1);"}
+SERVICE = CHECKOUT / "manifests" / "monitoring" / "service.yaml"
 WRITES_OF_SETTLE = 4
 """Another resource's SourceMissing and SourceInvalid, each in status and as an event."""
 
@@ -79,6 +82,21 @@ def test_a_run_costs_six_writes_and_an_idle_operator_none(studio: Studio, operat
     wait_until("the bystander's writes", lambda: own_writes(studio, operator) == WRITES_OF_SETTLE, seconds=30)
     assert studio.look().resource_version == version
     assert len(studio.events()) == 3
+
+
+def test_the_shipped_service_leads_to_the_metrics(cluster: Cluster, operator: InstalledOperator) -> None:
+    cluster.kubectl("apply", "-f", str(SERVICE))
+    try:
+        path = f"/api/v1/namespaces/{operator.namespace}/services/dbmigration-operator-metrics:metrics/proxy/metrics"
+
+        def answers() -> bool:
+            asked = cluster.start_kubectl("get", "--raw", path)
+            said, _ = asked.communicate(timeout=30)
+            return asked.returncode == 0 and "dbmigration_operator_resources" in said
+
+        wait_until("metrics through the Service", answers, seconds=60)
+    finally:
+        cluster.kubectl("delete", "-f", str(SERVICE))
 
 
 def ours(studio: Studio, operator: InstalledOperator) -> list[Sample]:
