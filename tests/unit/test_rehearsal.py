@@ -224,6 +224,16 @@ def test_it_starts_when_the_next_window_opens() -> None:
     assert opened.start.request.rehearsal.proved_plan == "sha256:plan"
 
 
+@pytest.mark.parametrize(("minutes", "says"), [(90, "longer than any window of 2h"), (30, "the window opens at 2026-11-24T09:00:00Z")])
+def test_that_a_file_fits_into_no_window_is_said_before_one_opens(minutes: int, says: str) -> None:
+    decision = after(spec(rehearsal={}, window={"schedule": "0 9 * * *", "duration": "2h"}), prepared(rehearsal(minutes)))
+    assert decision.rule == "window_closed"
+    ready = find(decision.status.conditions, ConditionType.READY)
+    assert ready is not None
+    assert says in ready.message
+    assert decision.status.window is not None
+
+
 def test_what_comes_before_the_files_counts_too() -> None:
     """30 minutes of files fit into an hour with their margin; with a backup of 20 minutes before them they do not."""
     backup = BACKUP.model_copy(update={"started_at": NOW - timedelta(minutes=20)})

@@ -68,15 +68,19 @@ class _Need(NamedTuple):
 
 
 def too_short_verdict(o: Observed, spec: Spec, run: RunStatus, now: datetime) -> Verdict | None:
-    """Ready while the window is open and the rehearsed files do not fit into what is left of it; None where they do, or nobody knows."""
+    """Ready while the rehearsed files do not fit into what is left of the open window, or into no window, also while that is closed.
+
+    None where they do, or nobody knows.
+    """
     window = spec.window
     closes = closes_at(window, now) if window is not None else None
     need = _need(o, spec, now)
-    if window is None or closes is None or need is None:
+    if window is None or need is None:
         return None
-    left_ms, whole_ms = (closes - now).total_seconds() * 1000, float(milliseconds(window.duration))
+    left_ms = (closes - now).total_seconds() * 1000 if closes is not None else 0.0
+    whole_ms = float(milliseconds(window.duration))
     found = fit(tuple(need.files_ms.values()), left_ms=left_ms - need.before_ms, whole_ms=whole_ms - need.before_ms)
-    if found is Fit.NOW:
+    if found is Fit.NOW or (found is Fit.LATER and closes is None):
         return None
     before = f", {lasting(need.before_ms)} go before them" if need.before_ms >= 1000 else ""
     if found is Fit.NEVER:

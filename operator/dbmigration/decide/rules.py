@@ -210,7 +210,8 @@ def window_closed(o: Observed, now: datetime) -> Decision | None:
     spec, run = _spec(o), _planned(o)
     if run is None or not is_closed(spec, now):
         return None
-    return _closed(o, "window_closed", window_verdict(run, opening_of(spec, now)), now)
+    verdict = too_short_verdict(o, spec, run, now) or window_verdict(run, opening_of(spec, now))
+    return _closed(o, "window_closed", verdict, now)
 
 
 def window_too_short(o: Observed, now: datetime) -> Decision | None:
