@@ -32,6 +32,7 @@ def checkout(cluster: Cluster, operator: InstalledOperator, tmp_path: Path) -> I
     yield tmp_path
     cluster.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
     release_volumes(cluster, NAMESPACE)
+    cluster.kubectl("delete", "networkpolicy", "--all", "-n", operator.namespace)  # the overlay's; the other tests install the base
     install_operator(cluster)
 
 
