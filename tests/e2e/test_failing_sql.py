@@ -34,7 +34,8 @@ def test_bad_sql_in_second_of_three_stalls_and_mending_the_file_recovers(studio:
     assert studio.database.tables() == ["first"]
     assert studio.database.history() == ["001_first.sql"]
     assert ("Warning", "SqlFailed") in [(kind, reason) for kind, reason, _ in studio.events()]
-    mend, read, page = seen.status.next_steps
+    mend, read, *_, page = seen.status.next_steps
+    assert len(seen.status.next_steps) == 4
     assert mend.startswith("mend 002_second.sql:4 ")
     assert page == "read docs/runbook/SqlFailed.md"
     command = shlex.split(read.split("`")[1])
