@@ -9,12 +9,13 @@ from dbmigration.api.names import API_VERSION, APPROVAL_KIND
 from dbmigration.migrations.folder import read_set
 from dbmigration.migrations.plan import hash_of
 from tests.bench.cluster import MIGRATIONS, new_namespace, timed
-from tests.bench.measure import Sample, in_turns
+from tests.bench.measure import Sample, Series, in_turns
 from tests.bench.table import Row
 from tests.cluster.choose import chosen_cluster
 from tests.cluster.interface import Cluster
 from tests.cluster.operator import install_operator
 from tests.cluster.postgres import Database, psql, start_postgres
+from tests.cluster.volumes import backup_volume
 
 ROUNDS: Final = 3
 ENVIRONMENT: Final = "production"
@@ -25,7 +26,10 @@ Gate = Callable[[Cluster, str, Database], dict[str, Any]]
 
 
 def gates() -> Iterator[Row]:
-    """001-004 on an empty database, no backup. A gate that is open needs no run that only plans, so what is left is a few reads."""
+    """001-004 on an empty database, no backup. A gate that is open needs no run that only plans, so what is left is a few reads.
+
+    Backup and rehearsal, of an empty database too: what they take before there is anything to copy.
+    """
     cluster = chosen_cluster()
     started_here = not cluster.running()
     cluster.create()
@@ -37,6 +41,8 @@ def gates() -> Iterator[Row]:
         "promotion": _promoted,
         "window": _open,
         "other files": _promoted_by_name,
+        "backup": _backed_up,
+        "rehearsal": _rehearsed,
     }
     try:
         series = in_turns({name: partial(_run, cluster, gate) for name, gate in ways.items()}, rounds=ROUNDS)
@@ -51,15 +57,23 @@ def gates() -> Iterator[Row]:
         "other files": "promotion, staging has a file more: one run plans, a second applies",
     }
     for name, what in told.items():
-        yield Row(
-            f"`kubectl apply` to Ready, 001-004 with {what}",
-            "DatabaseMigration",
-            f"{series[name].seconds:.2f} s ({series[name].spread})",
-            f"the same without a gate: {free.seconds:.2f} s ({free.spread})",
-            f"{series[name].ratio_to(free):.2f}",
-            "",
-            "make bench ONLY=gates",
-        )
+        yield _row(what, series[name], "the same without a gate", free)
+    yield _row("a verified backup to a volume", series["backup"], "the same without", free)
+    yield _row(
+        "a verified backup and its rehearsal on the same server", series["rehearsal"], "the same without the rehearsal", series["backup"]
+    )
+
+
+def _row(what: str, ours: Series, without: str, peer: Series) -> Row:
+    return Row(
+        f"`kubectl apply` to Ready, 001-004 with {what}",
+        "DatabaseMigration",
+        f"{ours.seconds:.2f} s ({ours.spread})",
+        f"{without}: {peer.seconds:.2f} s ({peer.spread})",
+        f"{ours.ratio_to(peer):.2f}",
+        "",
+        "make bench ONLY=gates",
+    )
 
 
 def _run(cluster: Cluster, gate: Gate) -> Sample:
@@ -106,6 +120,15 @@ def _promoted(cluster: Cluster, namespace: str, database: Database, *more: str) 
 
 def _promoted_by_name(cluster: Cluster, namespace: str, database: Database) -> dict[str, Any]:
     return _promoted(cluster, namespace, database, "--from-literal=005_more.sql=CREATE TABLE more (id int);")
+
+
+def _backed_up(cluster: Cluster, namespace: str, _: Database) -> dict[str, Any]:
+    backup_volume(cluster, namespace, "backups")
+    return {"backup": {"destination": {"persistentVolumeClaim": {"claimName": "backups"}}}}
+
+
+def _rehearsed(cluster: Cluster, namespace: str, database: Database) -> dict[str, Any]:
+    return _backed_up(cluster, namespace, database) | {"rehearsal": {"mode": "OnBackup"}}
 
 
 def _resource(name: str, environment: str, secret: str, files: str, **asked: Any) -> dict[str, Any]:

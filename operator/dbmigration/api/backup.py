@@ -13,10 +13,6 @@ from dbmigration.api.fields import Duration, ObjectName, SpecModel, rule, rules
 _KEEPS_SOMETHING = "backup.retention needs keepLast, keepDays or both; to keep every backup leave retention out"
 
 
-BACKUP_SECRET = "backup.secretRef"  # noqa: S105 - the name of a field
-"""How a message says that it is about the dump's own connection."""
-
-
 class PersistentVolumeClaimRef(SpecModel):
     """A PersistentVolumeClaim of the resource's own namespace."""
 

@@ -10,7 +10,7 @@ class Checked(BaseModel):
     the `no_rollback_count` migrations without a rollback script.
     """
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True)
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True, defer_build=True)
 
     files: int
     to: str | None = None

@@ -31,6 +31,11 @@ SERVER_ANNOTATION = f"{GROUP}/server"
 RETRY_VALUE_ANNOTATION = f"{GROUP}/retry-value"
 """On Jobs: value of the retry annotation that the run was started with."""
 
+BACKUP_SECRET = "backup.secretRef"  # noqa: S105 - the name of a field
+"""How a message says that it is about the dump's own connection."""
+REHEARSAL_SERVER = "rehearsal.secretRef"
+"""How a message says that it is about the other server, not about the database's."""
+
 RETRY_ANNOTATION = f"{GROUP}/retry"
 """On the resource: any new value starts a new run after a permanent failure, and lifts RolledBack."""
 

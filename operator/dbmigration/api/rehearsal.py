@@ -8,9 +8,6 @@ from pydantic import ConfigDict, Field, model_validator
 from dbmigration.api.database import SecretRef
 from dbmigration.api.fields import Duration, SpecModel, rule, rules
 
-REHEARSAL_SERVER = "rehearsal.secretRef"
-"""How a message says that it is about the other server, not about the database's."""
-
 
 class RehearsalMode(StrEnum):
     """When files are rehearsed."""

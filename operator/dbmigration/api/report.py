@@ -25,7 +25,7 @@ REPORT_KEY = "report"
 class Reported(BaseModel):
     """camelCase outside. Unknown fields are ignored: an older operator may read a newer runner's report."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True)
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True, defer_build=True)
 
 
 class Outcome(StrEnum):

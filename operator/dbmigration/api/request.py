@@ -25,7 +25,7 @@ TERMINATION_LOG = "/dev/termination-log"
 class Model(BaseModel):
     """camelCase outside, snake_case inside; unknown fields are an error, so that two versions never half understand each other."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True, defer_build=True)
 
 
 class ResourceRef(Model):

@@ -5,11 +5,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from dbmigration.api.backup import BACKUP_SECRET
 from dbmigration.api.conditions import MESSAGE_LIMIT, ConditionType, Proof, Verdict, Work, clip, set_conditions
 from dbmigration.api.durations import milliseconds
+from dbmigration.api.names import BACKUP_SECRET, REHEARSAL_SERVER
 from dbmigration.api.reasons import Reason
-from dbmigration.api.rehearsal import REHEARSAL_SERVER
 from dbmigration.api.report import Failure, Outcome, Report
 from dbmigration.api.spec import Retry
 from dbmigration.api.status import (

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
+from dbmigration.api.names import BACKUP_SECRET
 from dbmigration.api.reasons import Reason
 from dbmigration.errors import DbmigrationError, Transient
 from dbmigration.postgres.session import Server, Session
@@ -32,7 +33,6 @@ def who_dumps(session: Session, target: BackupTarget) -> Server:
     Raises Transient BACKUP_DATABASE_MISMATCH, also for a copy of the server or its standby, which have the same identity but not the
     session; and what `connect` raises.
     """
-    from dbmigration.api.backup import BACKUP_SECRET
     from dbmigration.postgres.session import connect
     from dbmigration.postgres.settings import Settings
 

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from dbmigration.api import request as api
-from dbmigration.api.backup import BACKUP_SECRET
+from dbmigration.api.names import BACKUP_SECRET, REHEARSAL_SERVER
 from dbmigration.api.reasons import Reason
-from dbmigration.api.rehearsal import REHEARSAL_SERVER
 from dbmigration.api.report import REPORT_KEY, Outcome, Report
 from dbmigration.backup.shape import DumpShape
 from dbmigration.errors import DbmigrationError, Permanent, Transient

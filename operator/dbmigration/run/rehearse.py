@@ -12,8 +12,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
+from dbmigration.api.names import REHEARSAL_SERVER
 from dbmigration.api.reasons import Reason
-from dbmigration.api.rehearsal import REHEARSAL_SERVER
 from dbmigration.errors import DbmigrationError, Permanent, Place, Transient
 from dbmigration.migrations.model import MigrationSet, Plan
 from dbmigration.postgres.conninfo import ConnInfo
