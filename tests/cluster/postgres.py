@@ -29,8 +29,8 @@ class Database:
         return f"postgresql://{self.user}:{self.password}@{host or self.name}:{port}/{self.database}"
 
 
-def postgres_manifest(database: Database, image: str, arguments: Sequence[str] = ()) -> str:
-    """Secret, Service and StatefulSet; `arguments` go to postgres, such as `-c wal_level=logical`."""
+def postgres_manifest(database: Database, image: str, arguments: Sequence[str] = (), *, newer: bool = False) -> str:
+    """Secret, Service and StatefulSet; `arguments` go to postgres, such as `-c wal_level=logical`. `newer`: PostgreSQL 18, not 15."""
     values = {
         "name": database.name,
         "image": image,
@@ -38,6 +38,7 @@ def postgres_manifest(database: Database, image: str, arguments: Sequence[str] =
         "database": database.database,
         "password": database.password,
         "arguments": list(arguments),
+        "newer": "yes" if newer else "no",
     }
     return Template(MANIFEST.read_text()).substitute({name: json.dumps(value) for name, value in values.items()})
 
@@ -51,11 +52,12 @@ def start_postgres(
     database: str = "app",
     password: str | None = None,
     arguments: Sequence[str] = (),
+    newer: bool = False,
     timeout_seconds: int = 60,
 ) -> Database:
-    """Start a server and wait until it is ready: two or three seconds. Its data lasts as long as its pod."""
+    """Start a server and wait until it is ready: two or three seconds. Its data lasts as long as its pod. `newer`: 18, not 15."""
     started = Database(namespace, name, user, database, password or secrets.token_urlsafe(12))
-    cluster.kubectl("apply", "-n", namespace, "-f", "-", input=postgres_manifest(started, postgres_image(), arguments))
+    cluster.kubectl("apply", "-n", namespace, "-f", "-", input=postgres_manifest(started, postgres_image(), arguments, newer=newer))
     cluster.kubectl("rollout", "status", f"statefulset/{name}", "-n", namespace, f"--timeout={timeout_seconds}s")
     return started
 

@@ -2,12 +2,15 @@
 
 import json
 import secrets
+from dataclasses import replace
 from typing import Final
 
 from dbmigration.api.conditions import ConditionType
 from dbmigration.api.reasons import Reason
 from tests.cluster.interface import NodeDirectory
+from tests.cluster.postgres import start_postgres
 from tests.cluster.volumes import NO_CLASS, backup_volume, tiny_volume
+from tests.e2e.databases import Server
 from tests.e2e.studio import CLAIM_NAME, REQUIRE_BACKUP, Studio
 from tests.e2e.volume import files_on_volume, run_on_volume
 from tests.e2e.watch import Json
@@ -104,17 +107,24 @@ def test_next_migration_takes_its_own_backup_of_what_the_first_made(studio: Stud
     assert table.splitlines() == ["COPY public.first (id) FROM stdin;", "42"]
 
 
-def test_a_backup_can_be_a_folder_that_several_connections_wrote(studio: Studio) -> None:
+def test_a_newer_server_than_debians_is_backed_up_and_restored_by_the_images_clients_of_its_major(studio: Studio) -> None:
+    """As a folder that several connections wrote, with a compression that Debian's client does not know; the rehearsal restores it."""
+    admin = start_postgres(studio.cluster, studio.namespace, name="newer", user="admin", database="postgres", newer=True)
+    studio = replace(studio, database=Server(studio.cluster, admin).new_database())
+    studio.database.administer(f"ALTER ROLE {studio.database.user} CREATEDB")
     studio.put_volume()
-    seen = studio.start(FIRST, backup=REQUIRE_BACKUP | {"format": "Directory", "jobs": 2, "compression": "gzip:1"})
+    folder = REQUIRE_BACKUP | {"format": "Directory", "jobs": 2, "compression": "zstd:1"}
+    seen = studio.start(FIRST, backup=folder, rehearsal={"mode": "OnBackup"})
     record = seen.status.backup
     assert record is not None
-    assert (record.format, record.compression, record.verified) == ("Directory", "gzip:1", True)
+    assert (record.format, record.compression, record.verified) == ("Directory", "zstd:1", True)
+    assert (record.dump_version or "").partition(".")[0] == (record.server_version or "").partition(".")[0] == "18"
+    assert record.restored_at is not None
     path = record.uri.removeprefix(f"pvc://{CLAIM_NAME}/")
     said = run_on_volume(studio.cluster, studio.namespace, CLAIM_NAME, f"cd /volume/{path} && sha256sum -c --quiet SHA256SUMS && ls -A ..")
     assert sorted(said.split()) == sorted(path.rpartition("/")[2].replace(".dump", ending) for ending in (".dump", ".globals.sql", ".json"))
     # How the next one is to be made starts no run.
-    studio.put_resource(backup=REQUIRE_BACKUP)
+    studio.put_resource(backup=REQUIRE_BACKUP, rehearsal={"mode": "OnBackup"})
     assert studio.wait_ready(version="001").status.run == seen.status.run
 
 

@@ -7,6 +7,8 @@ from typing import Final
 
 from tests.cluster.cache import CHECKOUT
 
+POSTGRES_MAJORS: Final = (14, 15, 16, 17, 18)
+"""Whose clients are in the operator's image, as the Dockerfile says when it is not asked for others."""
 POSTGRES_FOLDER: Final = Path(__file__).resolve().parent / "postgres"
 OPERATOR_SOURCES: Final = tuple(
     CHECKOUT / name
@@ -17,8 +19,10 @@ OPERATOR_SOURCES: Final = tuple(
         "README.md",
         "LICENSE",
         "operator/dbmigration",
+        "image/postgresql_clients.py",
         "requirements/runtime.txt",
         "requirements/build.txt",
+        *(f"requirements/postgresql-{major}.txt" for major in POSTGRES_MAJORS),
     )
 )
 

@@ -14,7 +14,7 @@ from tests.cluster.local.programs import PAUSE, built
 from tests.cluster.steps import run_logged, run_quiet, step
 
 DEBIAN_SUITE: Final = "bookworm"
-BASE_PACKAGES: Final = ("ca-certificates", "openssh-client", "postgresql-client", "python3", "python3-venv")
+BASE_PACKAGES: Final = ("ca-certificates", "openssh-client", "python3", "python3-venv")
 AUTHORITIES: Final = Path("/etc/ssl/certs/ca-certificates.crt")
 ARCHIVES_KEPT: Final = 2
 
@@ -81,7 +81,7 @@ def _base_reference() -> str:
 
 
 def _make_base(reference: str) -> None:
-    """Make a small Debian with Python and PostgreSQL's clients, from Debian packages, when it is not stored yet."""
+    """Make a small Debian with Python and ssh, from Debian packages, when it is not stored yet."""
     if _stored(reference):
         return
     # Without one, debootstrap takes its own default.
@@ -91,7 +91,7 @@ def _make_base(reference: str) -> None:
     log = cache_root() / "logs" / "debootstrap.log"
     if root.exists():
         shutil.rmtree(root)  # of a build that was interrupted
-    with step("Making a Debian base image with Python and PostgreSQL's clients", "70 s"):
+    with step("Making a Debian base image with Python", "60 s"):
         include = f"--include={','.join(BASE_PACKAGES)}"
         run_logged(["debootstrap", "--variant=minbase", include, DEBIAN_SUITE, root, *mirror], log)
         for leftover in ("var/cache/apt/archives", "var/lib/apt/lists", "usr/share/doc", "usr/share/man", "usr/share/locale"):
