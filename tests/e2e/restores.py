@@ -5,53 +5,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from dbmigration.api.conditions import Condition, ConditionType, find
 from dbmigration.api.names import API_VERSION, RESTORE_KIND
 from dbmigration.api.reasons import Reason
-from dbmigration.api.restore_status import RestoreStatus
+from tests.e2e.seen import SeenRestore
 from tests.e2e.studio import NAME, Studio
 from tests.e2e.watch import Json, watch_until
 
 STEP_SECONDS: Final = 180.0
 """Deadline for one step, on a slow machine; usually it takes five seconds."""
 LATEST: Final[Json] = {"latest": True}
-
-
-@dataclass(frozen=True)
-class SeenRestore:
-    """A DatabaseRestore as it was at one moment."""
-
-    generation: int
-    status: RestoreStatus
-
-    @classmethod
-    def of(cls, raw: Json) -> "SeenRestore":
-        return cls(raw["metadata"]["generation"], RestoreStatus.model_validate(raw.get("status", {})))
-
-    def condition(self, kind: ConditionType) -> Condition | None:
-        return find(self.status.conditions, kind)
-
-    def true(self, kind: ConditionType) -> bool:
-        found = self.condition(kind)
-        return found is not None and found.status == "True"
-
-    @property
-    def current(self) -> bool:
-        return self.status.observed_generation == self.generation
-
-    @property
-    def ready(self) -> bool:
-        return self.true(ConditionType.READY)
-
-    @property
-    def reason(self) -> str | None:
-        found = self.condition(ConditionType.READY)
-        return found.reason if found else None
-
-    @property
-    def message(self) -> str:
-        found = self.condition(ConditionType.READY)
-        return found.message if found else ""
 
 
 @dataclass(frozen=True)
@@ -97,7 +59,7 @@ class Restore:
         return self.wait(lambda seen: not seen.ready and seen.reason == reason, f"not Ready for {reason}")
 
     def wait_stalled(self, reason: Reason) -> SeenRestore:
-        return self.wait(lambda seen: seen.true(ConditionType.STALLED) and seen.reason == reason, f"Stalled for {reason}")
+        return self.wait(lambda seen: seen.stalled and seen.reason == reason, f"Stalled for {reason}")
 
 
 def suspend(studio: Studio, *, suspended: bool = True) -> None:

@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from dbmigration.api.conditions import Condition, ConditionType, find
 from dbmigration.api.names import API_VERSION, KIND, RETRY_ANNOTATION, UID_LABEL
 from dbmigration.api.reasons import Reason
-from dbmigration.api.states import State
-from dbmigration.api.status import Status
 from tests.cluster.cache import CHECKOUT
 from tests.cluster.interface import Cluster
 from tests.cluster.volumes import backup_volume
 from tests.e2e.databases import Owned
+from tests.e2e.seen import Seen
 from tests.e2e.watch import Json, watch_until
 
 NAME: Final = "studio"
@@ -31,62 +29,6 @@ RUN_SECONDS: Final = 90.0
 
 SKIP_BACKUP: Final[dict[str, Any]] = {"policy": "Skip"}
 REQUIRE_BACKUP: Final[dict[str, Any]] = {"destination": {"persistentVolumeClaim": {"claimName": CLAIM_NAME}}}
-
-
-@dataclass(frozen=True)
-class Seen:
-    """The resource as it was at one moment."""
-
-    uid: str
-    generation: int
-    resource_version: str
-    raw: Json
-    status: Status
-
-    @classmethod
-    def of(cls, raw: Json) -> "Seen":
-        metadata = raw["metadata"]
-        status = Status.model_validate(raw.get("status", {}))
-        return cls(metadata["uid"], metadata["generation"], metadata["resourceVersion"], raw, status)
-
-    def condition(self, kind: ConditionType) -> Condition | None:
-        return find(self.status.conditions, kind)
-
-    @property
-    def current(self) -> bool:
-        """The operator has seen the newest spec."""
-        return self.status.observed_generation == self.generation
-
-    @property
-    def ready(self) -> bool:
-        return self._is(ConditionType.READY)
-
-    @property
-    def stalled(self) -> bool:
-        return self._is(ConditionType.STALLED)
-
-    @property
-    def reconciling(self) -> bool:
-        return self._is(ConditionType.RECONCILING)
-
-    @property
-    def reason(self) -> str | None:
-        """Why it is Ready, or is not."""
-        found = self.condition(ConditionType.READY)
-        return found.reason if found else None
-
-    @property
-    def message(self) -> str:
-        found = self.condition(ConditionType.READY)
-        return found.message if found else ""
-
-    @property
-    def states(self) -> dict[str, State]:
-        return {migration.name: migration.state for migration in self.status.migrations}
-
-    def _is(self, kind: ConditionType) -> bool:
-        found = self.condition(kind)
-        return found is not None and found.status == "True"
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 from dbmigration.api.conditions import ConditionType
 from dbmigration.api.names import CHECK_DRIFT_ANNOTATION, LOOK, PURPOSE_ANNOTATION
 from dbmigration.api.reasons import Reason
-from tests.e2e.studio import NAME, RUN_SECONDS, Seen, Studio, settle
+from tests.e2e.seen import Seen
+from tests.e2e.studio import NAME, RUN_SECONDS, Studio, settle
 
 FILES = {"001_projects.sql": "CREATE TABLE projects (id bigint PRIMARY KEY, region text);"}
 MORE = {"002_more.sql": "CREATE TABLE more (id bigint PRIMARY KEY);"}

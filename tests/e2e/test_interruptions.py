@@ -6,7 +6,8 @@ from tests.cluster.operator import InstalledOperator
 from tests.cluster.steps import wait_until
 from tests.e2e.databases import WAIT_AT_GATE
 from tests.e2e.restart import kill_operator, restart_operator, wait_for_another
-from tests.e2e.studio import CLAIM_NAME, NAME, REQUIRE_BACKUP, RUN_SECONDS, Seen, Studio
+from tests.e2e.seen import Seen
+from tests.e2e.studio import CLAIM_NAME, NAME, REQUIRE_BACKUP, RUN_SECONDS, Studio
 from tests.e2e.volume import files_on_volume
 
 FILES = {

@@ -9,7 +9,8 @@ import pytest
 
 from dbmigration.api.reasons import Reason
 from tests.cluster.interface import Cluster
-from tests.e2e.studio import SECRET_NAME, Seen, Studio
+from tests.e2e.seen import Seen
+from tests.e2e.studio import SECRET_NAME, Studio
 
 FIRST = {"001_first.sql": "CREATE TABLE first (id int);"}
 SECOND = {"002_second.sql": "CREATE TABLE second (id int);"}

@@ -16,7 +16,8 @@ from dbmigration.api.checklist import CheckState, Item
 from dbmigration.api.reasons import Reason
 from tests.cluster.interface import Cluster
 from tests.e2e.databases import Server
-from tests.e2e.studio import REQUIRE_BACKUP, Seen, Studio
+from tests.e2e.seen import Seen
+from tests.e2e.studio import REQUIRE_BACKUP, Studio
 from tests.e2e.test_approval import approve
 
 FIRST = {"001_projects.sql": "CREATE TABLE projects (id bigint PRIMARY KEY);"}

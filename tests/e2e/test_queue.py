@@ -14,7 +14,8 @@ from tests.cluster.operator import InstalledOperator, wait_for_operator
 from tests.e2e.conftest import new_namespace
 from tests.e2e.databases import WAIT_AT_GATE, Server
 from tests.e2e.restart import restart_operator
-from tests.e2e.studio import Seen, Studio, settle
+from tests.e2e.seen import Seen
+from tests.e2e.studio import Studio, settle
 
 FIRST = {"001_first.sql": "CREATE TABLE first (id int);"}
 SECOND = FIRST | {"002_second.sql": "CREATE TABLE second (id int);"}

@@ -5,16 +5,11 @@ import json
 import os
 import re
 import resource
-import signal
 import stat
 import subprocess
-import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import unquote, urlparse
 
 import psycopg
 import pytest
@@ -23,15 +18,25 @@ from dbmigration.api.reasons import Reason
 from dbmigration.backup import dump as dump_module
 from dbmigration.backup.check import check_backup
 from dbmigration.backup.clients import Client, choose_dump_client
-from dbmigration.backup.cluster_globals import globals_path
-from dbmigration.backup.dump import take_backup
-from dbmigration.backup.record import Backup, record_path
-from dbmigration.errors import DbmigrationError, Permanent, Transient
-from dbmigration.postgres.session import Server
+from dbmigration.backup.record import record_path
+from dbmigration.errors import Permanent, Transient
 from tests.engine.conftest import Database
-from tests.engine.server import PASSWORD, wait_until
+from tests.engine.dumps import (
+    DEADLINE_S,
+    DUMP_GONE,
+    await_true,
+    back_up,
+    left_in,
+    locked_table,
+    path_of,
+    reason_when_stopped,
+    server_of,
+    waiting_dump,
+    whole,
+    wrapped_client,
+)
+from tests.engine.server import PASSWORD
 
-DEADLINE_S = 30.0
 ROWS = 20_000
 
 
@@ -43,59 +48,6 @@ def filled(database: Database) -> Database:
         connection.execute("INSERT INTO note SELECT g, md5(g::text) || md5((-g)::text) FROM generate_series(1, %s) AS g", (ROWS,))
         connection.execute("SELECT lo_from_bytea(0, 'kept'::bytea)")
     return database
-
-
-def server_of(database: Database) -> Server:
-    with database.connect() as session:
-        return session.server
-
-
-def back_up(database: Database, folder: Path, **changes: object) -> Backup:
-    options: dict[str, object] = {"run_id": "run-1", "name_prefix": "studio/db", "stop": threading.Event()} | changes
-    return take_backup(database.conninfo(), server_of(database), folder, **options)  # type: ignore[arg-type]
-
-
-def path_of(backup: Backup) -> Path:
-    return Path(unquote(urlparse(backup.uri).path))
-
-
-def whole(dump: Path) -> list[Path]:
-    """What stands where a backup is: the dump, the server's roles, the record."""
-    return sorted([dump, globals_path(dump), record_path(dump)])
-
-
-def left_in(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if not path.is_dir()]
-
-
-def await_true(question: str, database: Database) -> None:
-    wait_until(lambda: database.psql(question) == "t", question)
-
-
-_OF_DUMP = "FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'pg_dump'"
-DUMP_WAITS = f"SELECT count(*) > 0 {_OF_DUMP} AND wait_event_type = 'Lock'"
-DUMP_GONE = f"SELECT count(*) = 0 {_OF_DUMP}"
-
-
-@contextmanager
-def locked_table(database: Database) -> Iterator[None]:
-    """While open, pg_dump waits: it cannot have its ACCESS SHARE lock."""
-    with psycopg.connect(database.dsn) as connection:
-        connection.execute("LOCK TABLE note IN ACCESS EXCLUSIVE MODE")
-        yield
-
-
-def wrapped_client(database: Database, folder: Path, script: str, *, program: str = "pg_dump") -> list[Client]:
-    """A client whose `program` is a shell script; $REAL is the real program."""
-    server = server_of(database)
-    real = choose_dump_client(server.version, server.major)
-    folder.mkdir()
-    for name in ("pg_dump", "pg_restore"):
-        path = folder / name
-        body = script if name == program else 'exec $REAL "$@"'
-        path.write_text(f"#!/bin/sh\nREAL={real.directory / name}\n{body}\n")
-        path.chmod(0o755)
-    return [replace(real, directory=folder)]
 
 
 def test_a_dump_its_record_and_its_hash_agree_and_restore_to_the_same_rows(
@@ -242,22 +194,8 @@ def test_client_older_than_server_is_refused_before_anything_is_written(filled: 
 
 
 def test_a_stop_request_ends_a_dump_that_waits_for_a_lock_and_its_server_process(filled: Database, tmp_path: Path) -> None:
-    stop = threading.Event()
-    caught: list[DbmigrationError] = []
-
-    def attempt() -> None:
-        try:
-            back_up(filled, tmp_path / "b", stop=stop)
-        except DbmigrationError as exc:
-            caught.append(exc)
-
     with locked_table(filled):
-        thread = threading.Thread(target=attempt)
-        thread.start()
-        await_true(DUMP_WAITS, filled)
-        stop.set()
-        thread.join(DEADLINE_S)
-        assert [each.reason for each in caught] == [Reason.INTERRUPTED]
+        assert reason_when_stopped(filled, lambda stop: back_up(filled, tmp_path / "b", stop=stop)) is Reason.INTERRUPTED
         assert left_in(tmp_path / "b") == []
     await_true(DUMP_GONE, filled)
 
@@ -272,31 +210,13 @@ def test_dump_against_ddl_gives_up_after_its_limit_and_says_so(filled: Database,
 
 
 def test_a_killed_attempts_temporary_file_goes_at_the_next_start_and_a_living_ones_stays(filled: Database, tmp_path: Path) -> None:
-    program = (
-        "import sys, threading; from pathlib import Path\n"
-        "from dbmigration.backup.dump import take_backup; from dbmigration.postgres.conninfo import ConnInfo\n"
-        "from dbmigration.postgres.session import Server\n"
-        "major = int(sys.argv[2].partition('.')[0])\n"
-        "server = Server(version=sys.argv[2], version_num=0, major=major, identity='t', database='d', user='t')\n"
-        "take_backup(ConnInfo.from_dsn(sys.stdin.read()), server, Path(sys.argv[1]), run_id='dead', name_prefix='studio/db',"
-        " stop=threading.Event())\n"
-    )
     folder = tmp_path / "b"
-    runner = subprocess.Popen(
-        [sys.executable, "-c", program, str(folder), server_of(filled).version],
-        stdin=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-    )
-    with locked_table(filled):
-        assert runner.stdin is not None
-        runner.stdin.write(filled.dsn.encode())
-        runner.stdin.close()
-        await_true(DUMP_WAITS, filled)
+    with waiting_dump(filled, folder) as runner:
         (partial,) = left_in(folder)
         with pytest.raises(Transient):
             back_up(filled, folder, clients=wrapped_client(filled, tmp_path / "bin", "exit 1"))
         assert left_in(folder) == [partial], "its writer lives"
-        runner.send_signal(signal.SIGKILL)
+        runner.kill()
         runner.wait(DEADLINE_S)
         assert left_in(folder) == [partial], "nobody is left to remove it"
     backup = back_up(filled, folder)

@@ -3,10 +3,8 @@
 import hashlib
 import json
 import os
-import signal
 import stat
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,26 +21,26 @@ from dbmigration.backup.record import Backup, record_path
 from dbmigration.backup.restore import restore_backup
 from dbmigration.backup.shape import DumpShape
 from dbmigration.backup.stream import StopRequest
-from dbmigration.errors import DbmigrationError, Permanent, Transient
+from dbmigration.errors import Permanent, Transient
 from dbmigration.run.engine import Engine
 from dbmigration.run.options import BackupTarget, RunOptions
 from dbmigration.run.stop import StopRequest as Stop
 from tests.engine.conftest import Database
-from tests.engine.server import PASSWORD
-from tests.engine.support import write_files
-from tests.engine.test_backup import (
-    DEADLINE_S,
+from tests.engine.dumps import (
     DUMP_GONE,
-    DUMP_WAITS,
     await_true,
     back_up,
     left_in,
     locked_table,
     path_of,
+    reason_when_stopped,
     server_of,
+    waiting_dump,
     whole,
     wrapped_client,
 )
+from tests.engine.server import PASSWORD
+from tests.engine.support import write_files
 from tests.engine.test_cli import dbmigration, succeeds
 
 TABLES = 5
@@ -102,21 +100,7 @@ def test_a_folder_its_manifest_and_its_record_agree_and_it_restores_to_the_same_
 
 def test_several_connections_dump_at_once(filled: Database, tmp_path: Path) -> None:
     with locked_table(filled):
-        stop = threading.Event()
-        ended: list[DbmigrationError] = []
-
-        def attempt() -> None:
-            try:
-                dump_of(filled, tmp_path / "b", stop=stop)
-            except DbmigrationError as error:
-                ended.append(error)
-
-        thread = threading.Thread(target=attempt)
-        thread.start()
-        await_true(DUMP_WAITS, filled)
-        stop.set()
-        thread.join(DEADLINE_S)
-        assert [error.reason for error in ended] == [Reason.INTERRUPTED]
+        assert reason_when_stopped(filled, lambda stop: dump_of(filled, tmp_path / "b", stop=stop)) is Reason.INTERRUPTED
         assert left_in(tmp_path / "b") == []
     await_true(DUMP_GONE, filled)
     connections = tmp_path / "connections"
@@ -205,34 +189,13 @@ def test_check_and_restore_catch_a_folder_that_is_no_longer_what_was_written(
 
 
 def test_a_killed_attempts_folder_goes_at_the_next_start_and_a_living_ones_stays(filled: Database, tmp_path: Path) -> None:
-    program = (
-        "import sys, threading; from pathlib import Path\n"
-        "from dbmigration.api.dumps import DumpFormat; from dbmigration.backup.shape import DumpShape\n"
-        "from dbmigration.backup.dump import take_backup; from dbmigration.postgres.conninfo import ConnInfo\n"
-        "from dbmigration.postgres.session import Server\n"
-        "major = int(sys.argv[2].partition('.')[0])\n"
-        "server = Server(version=sys.argv[2], version_num=0, major=major, identity='t', database='d', user='t')\n"
-        "take_backup(ConnInfo.from_dsn(sys.stdin.read()), server, Path(sys.argv[1]), run_id='dead', name_prefix='studio/db',"
-        " stop=threading.Event(), shape=DumpShape(DumpFormat.DIRECTORY, 2))\n"
-    )
     folder = tmp_path / "b"
-    runner = subprocess.Popen(
-        [sys.executable, "-c", program, str(folder), server_of(filled).version],
-        stdin=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-    )
-    with locked_table(filled):
-        assert runner.stdin is not None
-        runner.stdin.write(filled.dsn.encode())
-        runner.stdin.close()
-        await_true(DUMP_WAITS, filled)
+    with waiting_dump(filled, folder, FOLDER):
         made = sorted((folder / "studio" / "db").iterdir())
         assert [path.name.rpartition("dump.")[2] for path in made] == ["partial", "partial.d"]
         with pytest.raises(Transient):
             dump_of(filled, folder, clients=wrapped_client(filled, tmp_path / "bin", "exit 1"))
         assert sorted((folder / "studio" / "db").iterdir()) == made, "its writer lives"
-        runner.send_signal(signal.SIGKILL)
-        runner.wait(DEADLINE_S)
     backup, dump = dump_of(filled, folder)
     assert sorted(dump.parent.iterdir()) == whole(dump)
     assert check_backup(dump) == backup

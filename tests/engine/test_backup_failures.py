@@ -19,9 +19,9 @@ from dbmigration.run.options import BackupTarget, ExternalBackup, RunOptions
 from dbmigration.run.result import RunResult
 from dbmigration.run.stop import StopRequest
 from tests.engine.conftest import Database
+from tests.engine.dumps import back_up, left_in, path_of, whole
 from tests.engine.server import SUPERUSER
 from tests.engine.support import applied_names, write_files
-from tests.engine.test_backup import back_up, left_in, path_of, whole
 
 FIRST = {"001_first.sql": "CREATE TABLE first (id int);"}
 PARTIAL = FIRST | {

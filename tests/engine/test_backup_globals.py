@@ -18,8 +18,8 @@ from dbmigration.run.engine import Engine
 from dbmigration.run.options import BackupTarget, RunOptions
 from dbmigration.run.stop import StopRequest
 from tests.engine.conftest import Database
+from tests.engine.dumps import back_up, left_in, path_of, whole, wrapped_client
 from tests.engine.server import OWNER, running_server
-from tests.engine.test_backup import back_up, left_in, path_of, whole, wrapped_client
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ from dbmigration.backup.contents import Contents, contents_of_database
 from dbmigration.backup.restore import PREFIX, Restored, restore_backup
 from dbmigration.errors import DbmigrationError, Permanent, Usage
 from tests.engine.conftest import Database
+from tests.engine.dumps import back_up, path_of
 from tests.engine.server import OWNER, wait_until
 from tests.engine.support import PLATFORM
-from tests.engine.test_backup import back_up, path_of
 from tests.engine.test_cli import COMMAND, WITHIN_S, dbmigration, environment_of, succeeds
 
 ROWS = 5000

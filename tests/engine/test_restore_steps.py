@@ -19,8 +19,8 @@ from dbmigration.run import restore as steps
 from dbmigration.run.restore import StepDone, restore_step, swap_step
 from dbmigration.run.stop import StopRequest
 from tests.engine.conftest import Database
+from tests.engine.dumps import back_up, path_of
 from tests.engine.server import OWNER
-from tests.engine.test_backup import back_up, path_of
 from tests.engine.test_cli import dbmigration, succeeds
 
 HISTORY = HistoryTable()

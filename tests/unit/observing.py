@@ -4,8 +4,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from dbmigration.api.backup_record import BackupRecord, DeclaredBackup
 from dbmigration.api.reasons import Reason
-from dbmigration.api.report import BackupRecord, Database, DeclaredBackup, Failure, MigrationReport, Outcome, Report
+from dbmigration.api.report import Database, Failure, MigrationReport, Outcome, Report
 from dbmigration.api.spec import Spec
 from dbmigration.api.states import State
 from dbmigration.api.status import RunStatus, Status

@@ -6,8 +6,8 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from dbmigration.api.backup_record import BackupRecord
 from dbmigration.api.reasons import Reason
-from dbmigration.api.report import BackupRecord
 from dbmigration.backup.clients import Client, choose_dump_client, choose_restore_client
 from dbmigration.backup.dump import disk_words, file_stem, folder_of
 from dbmigration.backup.record import Backup, record_path

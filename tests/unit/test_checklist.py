@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from dbmigration.api.backup_record import DeclaredBackup
 from dbmigration.api.checked import Checked
 from dbmigration.api.checklist import EVIDENCE_LIMIT, CheckState, Item
 from dbmigration.api.reasons import Reason
-from dbmigration.api.report import DeclaredBackup, Failure, Outcome, RehearsalReport, Report
+from dbmigration.api.report import Failure, Outcome, RehearsalReport, Report
 from dbmigration.api.spec import Spec
 from dbmigration.api.status import SourceStatus, Status
 from dbmigration.decide import keys

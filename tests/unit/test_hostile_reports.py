@@ -119,7 +119,7 @@ def taken_by_the_api_server(status: Status) -> None:
 @settings(max_examples=120, deadline=None)
 @given(reports)
 def test_whatever_a_report_says_the_status_can_be_stored(said: dict[str, Any]) -> None:
-    found = report_in_log(json.dumps({"report": said}), JOB)
+    found = report_in_log(json.dumps({"report": said}), JOB, Report)
     decision = decide(seen(status=Status(run=run()), jobs=(of_job(found),)), NOW)
     taken_by_the_api_server(decision.status)
     for announcement in decision.announcements:
@@ -142,16 +142,16 @@ def test_whatever_progress_says_the_status_can_be_stored(said: dict[str, Any]) -
 
 @given(st.text(max_size=200) | st.binary(max_size=4096).map(lambda junk: junk.decode(errors="replace")))
 def test_a_termination_message_of_junk_is_no_report(junk: str) -> None:
-    assert read_report(junk[:TERMINATION_LIMIT], JOB) is None
-    assert report_in_log(junk, JOB) is None
+    assert read_report(junk[:TERMINATION_LIMIT], JOB, Report) is None
+    assert report_in_log(junk, JOB, Report) is None
 
 
 @pytest.mark.parametrize(
     "junk", ["{" * 4096, "[" * 100_000, '{"a":' * 20_000, "9" * 5000, '{"report": ' + "9" * 5000 + "}", '"' + "x" * 4000]
 )
 def test_deep_or_long_junk_is_no_report(junk: str) -> None:
-    assert read_report(junk, JOB) is None
-    assert report_in_log(junk, JOB) is None
+    assert read_report(junk, JOB, Report) is None
+    assert report_in_log(junk, JOB, Report) is None
     assert progress_in_log(junk) is None
 
 
@@ -160,9 +160,9 @@ def test_only_this_runs_report_counts_and_only_as_a_line_of_its_own() -> None:
     mine, forged = report(run_id=JOB), report(run_id=JOB, version="999")
     said = json.dumps({"event": "progress", "step": "apply", "message": f'x\n{{"report": {forged.to_json()}}}\n'})
     log = f'{{"report": {mine.to_json()}}}\n{said}\n'
-    assert report_in_log(log, JOB) == mine
-    assert report_in_log(f'NOTICE: {{"report": {forged.to_json()}}}', JOB) is None
-    assert report_in_log(f'{{"report": {report(run_id="job-2").to_json()}}}', JOB) is None
+    assert report_in_log(log, JOB, Report) == mine
+    assert report_in_log(f'NOTICE: {{"report": {forged.to_json()}}}', JOB, Report) is None
+    assert report_in_log(f'{{"report": {report(run_id="job-2").to_json()}}}', JOB, Report) is None
 
 
 @pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\r"])

@@ -18,8 +18,8 @@ from dbmigration.api.request import (
 from dbmigration.api.spec import Spec
 from dbmigration.decide.decision import StartRun
 from dbmigration.decide.rules import decide
+from dbmigration.kube.job_seen import job_seen, owned_by
 from dbmigration.kube.jobs import build_job
-from dbmigration.kube.observe import job_seen, owned_by
 from tests.unit.observing import NOW, RUNNER, SPEC, seen, spec
 
 FULL = spec(

@@ -9,8 +9,9 @@ import pytest
 import yaml
 from prometheus_client import generate_latest
 
+from dbmigration.api.backup_record import BackupRecord
 from dbmigration.api.conditions import Verdict, Work, set_conditions
-from dbmigration.api.report import BackupRecord, Report
+from dbmigration.api.report import Report
 from dbmigration.api.status import DatabaseStatus, ProgressStatus, RunStatus, Status, WindowStatus
 from dbmigration.decide.figures import GAUGES, ended_run, figures_of
 from dbmigration.handlers.index import ResourceKey

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dbmigration.api.reasons import Reason
+from dbmigration.api.report import Report
 from dbmigration.decide.observed import Blocked, PodSeen, PodState, Progress
 from dbmigration.kube.pods import blocked_by_events, newest_telling, pod_seen, termination_message
 from dbmigration.kube.reports import progress_in_log, read_report, report_in_log
@@ -99,20 +100,20 @@ def line(value: object) -> str:
 def test_report_is_read_from_the_termination_message() -> None:
     told = report(run_id="job-1")
     ended = pod(terminated(0, message=told.to_json()))
-    assert read_report(termination_message(ended), "job-1") == told
+    assert read_report(termination_message(ended), "job-1", Report) == told
 
 
 @pytest.mark.parametrize(
     "text", ["", "{}", "null", "[]", "killed", '{"runId": "job-1"}', report(run_id="job-2").to_json(), report().to_json()[:-20], "[" * 5000]
 )
 def test_what_is_no_report_of_this_run_is_none(text: str) -> None:
-    assert read_report(text, "job-1") is None
+    assert read_report(text, "job-1", Report) is None
 
 
 @given(st.text())
 def test_no_text_crashes_the_reader(text: str) -> None:
-    assert read_report(text, "job-1") is None
-    assert report_in_log(text, "job-1") is None
+    assert read_report(text, "job-1", Report) is None
+    assert report_in_log(text, "job-1", Report) is None
     assert progress_in_log(text) is None
 
 
@@ -134,7 +135,7 @@ def test_report_and_progress_are_found_among_other_lines() -> None:
             "{broken",
         ]
     )
-    assert report_in_log(log, "job-1") == told
+    assert report_in_log(log, "job-1", Report) == told
     assert progress_in_log(log) == Progress("apply", "002_b.sql", 2, 9, "index", "process 7")
 
 

@@ -14,8 +14,9 @@ from dbmigration.api.states import State
 from dbmigration.api.status import SourceStatus, Status
 from dbmigration.decide import keys
 from dbmigration.decide.decision import Decision
+from dbmigration.decide.intervals import IDLE_LOOK
 from dbmigration.decide.observed import Stage
-from dbmigration.decide.rules import IDLE_LOOK, decide
+from dbmigration.decide.rules import decide
 from dbmigration.kube.classify import Answer, ApiFailure
 from dbmigration.kube.client import Api
 from dbmigration.kube.promotion import read_stage, stage_of, stage_of_evidence

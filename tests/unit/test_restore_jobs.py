@@ -9,13 +9,14 @@ import pytest
 from dbmigration.api.names import RESTORE_ANNOTATION, RESTORE_UID_LABEL, UID_LABEL
 from dbmigration.api.request import BACKUP_DIR, S3_SECRET_DIR, SECRET_DIR
 from dbmigration.api.restore import RestoreSpec
+from dbmigration.api.restore_report import RestoreReport
 from dbmigration.api.restore_request import RESTORE_REQUEST_VARIABLE, RestoreRequest
 from dbmigration.decide.restoring.observed import RestoreObserved, StartStep
 from dbmigration.decide.restoring.rules import decide
-from dbmigration.kube.observe import job_seen, owned_by
+from dbmigration.kube.job_seen import job_seen, owned_by
+from dbmigration.kube.reports import read_report, report_in_log
 from dbmigration.kube.restore_jobs import build_restore_job
 from dbmigration.kube.restore_seen import is_of_restore
-from dbmigration.kube.restores import read_restore_report
 from tests.unit.observing import NOW, RUNNER
 from tests.unit.restoring import SUSPENDED, WITH_SWAP, chosen, migration, observed, report, restored
 from tests.unit.test_decide_restore import S3
@@ -96,11 +97,12 @@ def test_names_are_short_and_differ() -> None:
 
 def test_a_report_is_believed_only_where_it_is_of_this_very_job() -> None:
     told = report()
-    assert read_restore_report(told.to_json(), "", "job-1") == told
-    assert read_restore_report(told.to_json(), "", "job-2") is None
+    assert read_report(told.to_json(), "job-1", RestoreReport) == told
+    assert read_report(told.to_json(), "job-2", RestoreReport) is None
     line = json.dumps({"report": json.loads(told.to_json())})
-    assert read_restore_report(told.to_json()[:100], f"noise\n{line}\n", "job-1") == told
-    assert read_restore_report("", "{}", "job-1") is None
+    assert read_report(told.to_json()[:100], "job-1", RestoreReport) is None
+    assert report_in_log(f"noise\n{line}\n", "job-1", RestoreReport) == told
+    assert report_in_log("{}", "job-1", RestoreReport) is None
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 from pydantic import ConfigDict, Field
 
 from dbmigration.api.fields import SpecModel, Version
-from dbmigration.api.report import Shown
+from dbmigration.api.reported import Shown
 
 EVIDENCE_LIMIT: Final = 512
 """Bytes of an item's evidence."""

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from pydantic import ConfigDict, Field
 
-from dbmigration.api.report import Reported
+from dbmigration.api.reported import Reported
 from dbmigration.api.visible import visible
 
 MESSAGE_LIMIT = 1024

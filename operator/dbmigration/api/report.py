@@ -3,15 +3,16 @@
 The termination message of a pod holds at most 4 KiB, so it carries `Report.summary()`; the whole report is one JSON line on stdout.
 """
 
-from datetime import date, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import BeforeValidator, Field
 
+from dbmigration.api.backup_record import BackupRecord, DeclaredBackup
 from dbmigration.api.checked import Checked
 from dbmigration.api.reasons import Reason
+from dbmigration.api.reported import Reported, Shown
 from dbmigration.api.states import State
 from dbmigration.api.steps import Step
 
@@ -20,12 +21,6 @@ TERMINATION_LIMIT = 4096
 
 REPORT_KEY = "report"
 """The key of the one log line that holds the whole report."""
-
-
-class Reported(BaseModel):
-    """camelCase outside. Unknown fields are ignored: an older operator may read a newer runner's report."""
-
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True, defer_build=True)
 
 
 class Outcome(StrEnum):
@@ -53,75 +48,6 @@ class Database(Reported):
     name: str
     server_version: str
     claim: str | None = None
-
-
-class Shown(Reported):
-    """Part of the status as it is: the docstrings of its fields are what `kubectl explain` prints."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
-
-
-class BackupRecord(Shown):
-    """A dump that was read to its end. It also stands as JSON beside the dump."""
-
-    uri: str
-    """Volume and file, or object."""
-    bytes: int
-    """Size of the dump."""
-    sha256: str
-    """SHA-256 of the dump as it was read back from where it is stored, in hexadecimal digits. Of a directory: of its SHA256SUMS, which has
-    that of each of its files."""
-    server_version: str
-    """Version of the server it was taken from."""
-    dump_version: str
-    """Version of the pg_dump that took it."""
-    database: str
-    """Name of the database."""
-    snapshot_lsn: str | None = None
-    """Place in the write-ahead log when the dump began: what was written later is not in it."""
-    started_at: datetime
-    """When the dump began."""
-    completed_at: datetime
-    """When it was read to its end and had its final name."""
-    verified: bool
-    """It was read to its end, and what is stored has the SHA-256 of what was dumped."""
-    restored_at: datetime | None = None
-    """When it was restored, for a rehearsal, and every row, object and owner in the copy was as in the backup."""
-    format: str = "Custom"
-    """pg_dump's format: Custom, one file, or Directory, a folder."""
-    compression: str | None = None
-    """How it is compressed, where that was asked for: none, gzip, lz4 or zstd, and the level."""
-    globals_uri: str | None = None
-    """The server's roles (without passwords) and tablespaces beside it, as SQL: no dump of one database has them."""
-    globals_sha256: str | None = None
-    """SHA-256 of that file."""
-    globals_note: str | None = None
-    """Why there is no such file."""
-
-
-class DeclaredBackup(Shown):
-    """What was declared to protect the database before a change, and where the write-ahead log was then. Nobody proved it."""
-
-    provider: str
-    """Who takes the backups, and under which name."""
-    recovery_point: str | None = None
-    """How much can be lost at most, as the provider promises."""
-    restore_tested_on: date | None = None
-    """The day of the last restore that was tried."""
-    restore_guide: str | None = None
-    """Where it stands how to restore."""
-    lsn: str | None = None
-    """Place in the write-ahead log before the change: recovery_target_lsn of a recovery that undoes it."""
-    at: datetime
-    """When that was."""
-
-    def __str__(self) -> str:
-        """In one sentence, for a person who may have to go back."""
-        lost = f", at most {self.recovery_point} are lost" if self.recovery_point else ""
-        tested = f", restore tested on {self.restore_tested_on}" if self.restore_tested_on else ""
-        lsn = f"LSN {self.lsn}, " if self.lsn else ""
-        guide = f"; how to restore: {self.restore_guide}" if self.restore_guide else ""
-        return f"declared, not proved: {self.provider}{lost}{tested}. Before the change it was {lsn}{self.at:%Y-%m-%dT%H:%M:%SZ}{guide}"
 
 
 class MigrationReport(Shown):
@@ -264,7 +190,27 @@ class RehearsalReport(Shown):
     """What stopped it."""
 
 
-class Report(Reported):
+class JobReport(Reported):
+    """What every Job says of itself, whatever it was made for."""
+
+    run_id: str
+    outcome: Outcome
+    reason: Reason
+    message: str = Field(max_length=1024)
+    failure: Failure | None = None
+    started_at: datetime
+    finished_at: datetime
+
+    @property
+    def whole(self) -> bool:
+        """Nothing was left out of it."""
+        return True
+
+    def to_json(self) -> str:
+        return self.model_dump_json(by_alias=True, exclude_none=True)
+
+
+class Report(JobReport):
     """The whole story of one run.
 
     `applied_now`, `seeded_now`, `rolled_back_now`: names of the files that this very run applied or rolled back, in order;
@@ -284,14 +230,7 @@ class Report(Reported):
     waited for a lock so long that it was noticed (a second), `lock_wait_ms` for how long in all.
     """
 
-    run_id: str
-    outcome: Outcome
-    reason: Reason
-    message: str = Field(max_length=1024)
-    failure: Failure | None = None
     executed_sql: bool = False
-    started_at: datetime
-    finished_at: datetime
     database: Database | None = None
     plan_hash: str | None = Field(default=None, max_length=128)
     approved_hash: str | None = Field(default=None, max_length=128)
@@ -333,8 +272,9 @@ class Report(Reported):
     seeds: tuple[MigrationReport, ...] = ()
     truncated: bool = False
 
-    def to_json(self) -> str:
-        return self.model_dump_json(by_alias=True, exclude_none=True)
+    @property
+    def whole(self) -> bool:
+        return not self.truncated
 
     def summary(self, limit: int = TERMINATION_LIMIT) -> Self:
         """The same report with its lists shortened, newest kept, until its JSON fits `limit` bytes; `truncated` says so."""

@@ -4,8 +4,9 @@ from datetime import datetime
 
 from pydantic import Field
 
-from dbmigration.api.reasons import Reason
-from dbmigration.api.report import BackupRecord, Database, Failure, Outcome, Reported, Shown
+from dbmigration.api.backup_record import BackupRecord
+from dbmigration.api.report import Database, JobReport
+from dbmigration.api.reported import Shown
 
 UNVALIDATED_KEPT = 10
 NAME_LIMIT = 200
@@ -53,21 +54,11 @@ class SwappedDatabase(Shown):
     before its text changes or the annotation dbmigration.dev/retry of the DatabaseMigration does."""
 
 
-class RestoreReport(Reported):
+class RestoreReport(JobReport):
     """`database`: the one in use, as the step met it. `backup`: the record beside the dump. Of `restored` and `swapped` there is what the
     step did."""
 
-    run_id: str
-    outcome: Outcome
-    reason: Reason
-    message: str = Field(max_length=1024)
-    failure: Failure | None = None
-    started_at: datetime
-    finished_at: datetime
     database: Database | None = None
     backup: BackupRecord | None = None
     restored: RestoredDatabase | None = None
     swapped: SwappedDatabase | None = None
-
-    def to_json(self) -> str:
-        return self.model_dump_json(by_alias=True, exclude_none=True)

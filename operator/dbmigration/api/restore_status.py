@@ -5,8 +5,8 @@ from typing import Annotated
 
 from pydantic import Field
 
+from dbmigration.api.backup_record import BackupRecord
 from dbmigration.api.conditions import Condition
-from dbmigration.api.report import BackupRecord
 from dbmigration.api.restore_report import RestoredDatabase, SwappedDatabase
 from dbmigration.api.restore_request import RestoreStep
 from dbmigration.api.status import NEXT_STEP_LIMIT, NEXT_STEPS_KEPT, DatabaseStatus, ProgressStatus, StatusModel

@@ -8,11 +8,13 @@ from typing import Annotated, Self
 
 from pydantic import ConfigDict, Field
 
+from dbmigration.api.backup_record import BackupRecord, DeclaredBackup
 from dbmigration.api.checklist import Check, Item
 from dbmigration.api.conditions import Condition, clip
 from dbmigration.api.limits import within_limits
 from dbmigration.api.reasons import Reason
-from dbmigration.api.report import BackupRecord, Count, DeclaredBackup, MigrationReport, RehearsalReport, Reported, StepDurations
+from dbmigration.api.report import Count, MigrationReport, RehearsalReport, StepDurations
+from dbmigration.api.reported import Reported
 
 STATUS_LIMIT = 32 * 1024
 """Most bytes of JSON that a status may have: it is copied into every watch event."""

@@ -4,12 +4,12 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
-from dbmigration.api.report import BackupRecord
+from dbmigration.api.backup_record import BackupRecord
 
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """A dump that was read to its end; the fields mean what `api.report.BackupRecord` says. `bytes` is the size of the dump.
+    """A dump that was read to its end; the fields mean what `api.backup_record.BackupRecord` says. `bytes` is the size of the dump.
 
     `snapshot_lsn`: a WAL position read just before pg_dump took its snapshot. What was committed up to it is in the dump; what was
     committed later may be missing.

@@ -10,9 +10,9 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
 
+from dbmigration.api.backup_record import BackupRecord
 from dbmigration.api.dumps import DumpFormat
 from dbmigration.api.reasons import Reason
-from dbmigration.api.report import BackupRecord
 from dbmigration.backup.clients import Client, choose_dump_client
 from dbmigration.backup.cluster_globals import GLOBALS_SUFFIX, globals_path, read_globals
 from dbmigration.backup.dump import child_environment, dump_into, file_stem, folder_of, read_lsn

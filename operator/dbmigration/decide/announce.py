@@ -3,12 +3,14 @@
 Retries of the same failure say nothing new, so a failure is announced when the reason changes, not at each attempt.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from dbmigration.api.conditions import ConditionType, clip, find
+from dbmigration.api.conditions import Condition, ConditionType, clip, find
 from dbmigration.api.reasons import Reason
 from dbmigration.api.report import Outcome, Report
 from dbmigration.api.status import Status
+from dbmigration.decide.attempts import Attempt
 from dbmigration.decide.decision import Announcement
 from dbmigration.decide.fit import lasting
 from dbmigration.decide.observed import Observed
@@ -30,7 +32,7 @@ NEXT_STEPS = "NextSteps"
 def announcements(observed: Observed, after: Status, report: Report | None = None) -> tuple[Announcement, ...]:
     """What changed between observed.status and `after` that a person reading `kubectl describe` wants to know."""
     found = (
-        _started(observed, after),
+        started(observed.status.run, after.run, RUN_STARTED),
         _backed_up(report),
         _rehearsed(report),
         _migrated(report),
@@ -55,11 +57,23 @@ def with_steps(told: tuple[Announcement, ...], after: Status, now: datetime) -> 
     return (*told, Announcement(NEXT_STEPS, clip(message), identity=f"{about.identity}/next", at=now + _AFTER))
 
 
-def _started(observed: Observed, after: Status) -> Announcement | None:
-    before, run = observed.status.run, after.run
+def started(before: Attempt | None, run: Attempt | None, reason: str) -> Announcement | None:
+    """A Job was made for a first attempt."""
     if run is None or run.attempt > 1 or run.finished_at is not None or (before is not None and before.job_name == run.job_name):
         return None
-    return Announcement(RUN_STARTED, f"Job {run.job_name} started", identity=f"{run.job_name}/started")
+    return Announcement(reason, f"Job {run.job_name} started", identity=f"{run.job_name}/started")
+
+
+def failing(
+    uid: str, before: Sequence[Condition], after: Sequence[Condition], run: Attempt | None, waits: frozenset[Reason]
+) -> Announcement | None:
+    """It is not Ready, for another reason than before, or has stalled. `waits` are the reasons that are no warning."""
+    was, ready = find(before, ConditionType.READY), find(after, ConditionType.READY)
+    was_stalled, stalled = (find(conditions, ConditionType.STALLED) is not None for conditions in (before, after))
+    if ready is None or (was is not None and was.reason == ready.reason and stalled == was_stalled):
+        return None
+    about = f"{run.key}/{run.job_name if stalled else ''}" if run else ""
+    return Announcement(ready.reason, ready.message, identity=f"{uid}/{about}/{ready.reason}", warning=ready.reason not in waits)
 
 
 def _backed_up(report: Report | None) -> Announcement | None:
@@ -151,16 +165,10 @@ def _failing(observed: Observed, after: Status) -> Announcement | None:
     ready = find(after.conditions, ConditionType.READY)
     if ready is None or ready.status == "True" or ready.reason in _QUIET:
         return None
-    before = find(observed.status.conditions, ConditionType.READY)
     stalled = find(after.conditions, ConditionType.STALLED) is not None
-    was_stalled = find(observed.status.conditions, ConditionType.STALLED) is not None
-    if before is not None and before.reason == ready.reason and stalled == was_stalled:
+    if not stalled and after.run is not None and after.run.reason == ready.reason and _told_before(observed, ready.reason):
         return None
-    run = after.run
-    if not stalled and run is not None and run.reason == ready.reason and _told_before(observed, ready.reason):
-        return None
-    about = f"{run.key}/{run.job_name if stalled else ''}" if run else ""
-    return Announcement(ready.reason, ready.message, identity=f"{observed.uid}/{about}/{ready.reason}", warning=ready.reason not in _WAITS)
+    return failing(observed.uid, observed.status.conditions, after.conditions, after.run, _WAITS)
 
 
 def _told_before(observed: Observed, reason: str) -> bool:

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Final
 
-from dbmigration.decide.observed import JobSeen, Observed, PodState
+from dbmigration.decide.observed import JobSeen, Observed
 
 JOBS_KEPT: Final = 3
 """Finished Jobs that stay for kubectl logs."""
@@ -14,18 +14,14 @@ LINGERING: Final = timedelta(minutes=1)
 def superfluous(o: Observed, now: datetime) -> tuple[str, ...]:
     """Jobs whose result is stored: all but the newest few, and those that a sidecar keeps alive."""
     over = [job for job in o.jobs if job.over and not job.deleting]
-    kept_alive = [job for job in o.jobs if _kept_alive(job) and _stored_since(o, job, now) >= LINGERING]
+    kept_alive = [job for job in o.jobs if job.lingers and _stored_since(o, job, now) >= LINGERING]
     return tuple(job.name for job in (*over[:-JOBS_KEPT], *kept_alive))
 
 
 def sooner(o: Observed, now: datetime, again_after: timedelta) -> timedelta:
     """Come back in time for a Job that a sidecar keeps alive."""
-    young = any(_kept_alive(job) and _stored_since(o, job, now) < LINGERING for job in o.jobs)
+    young = any(job.lingers and _stored_since(o, job, now) < LINGERING for job in o.jobs)
     return min(again_after, LINGERING) if young else again_after
-
-
-def _kept_alive(job: JobSeen) -> bool:
-    return job.pod.state is PodState.TERMINATED and not job.over and not job.deleting
 
 
 def _stored_since(o: Observed, job: JobSeen, now: datetime) -> timedelta:

@@ -139,6 +139,11 @@ class JobSeen:
         return self.complete or self.failed is not None
 
     @property
+    def lingers(self) -> bool:
+        """Its runner has ended, and a sidecar keeps the Job alive."""
+        return self.pod.state is PodState.TERMINATED and not self.over and not self.deleting
+
+    @property
     def started(self) -> bool:
         return self.pod.state in (PodState.RUNNING, PodState.TERMINATED)
 

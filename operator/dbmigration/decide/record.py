@@ -1,12 +1,11 @@
 """The status after a run: what the report says of the database, what the result says of the next attempt."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
 
 from dbmigration.api.conditions import MESSAGE_LIMIT, ConditionType, Proof, Verdict, Work, clip, set_conditions
-from dbmigration.api.durations import milliseconds
 from dbmigration.api.names import BACKUP_SECRET, REHEARSAL_SERVER
 from dbmigration.api.reasons import Reason
 from dbmigration.api.report import Failure, Outcome, Report
@@ -24,22 +23,16 @@ from dbmigration.api.status import (
     SourceStatus,
     Status,
 )
+from dbmigration.decide.attempts import backoff, failed_verdict
 from dbmigration.decide.keys import files_digest
 from dbmigration.decide.looks import compared, in_sync
 from dbmigration.decide.observed import FoundSource, JobSeen, KnownSource, Observed
 from dbmigration.decide.results import Result
 
-MOST_BACKOFF = timedelta(minutes=5)
 _MENDED_IN_THE_FILE = (Reason.REHEARSAL_FAILED, Reason.SQL_FAILED, Reason.VERIFY_FAILED, Reason.SEED_FAILED)
 _ABOUT_THE_SECRET = (Reason.SECRET_MISSING, Reason.SECRET_INVALID, Reason.AUTHENTICATION_FAILED)
 _OF_A_CHANGE = (Reason.BACKUP_VERIFIED, Reason.BACKUP_SKIPPED, Reason.BACKUP_DECLARED)
 _VERIFY_REASONS = (Reason.VERIFY_PASSED, Reason.NO_VERIFY_FILE, Reason.VERIFY_FAILED, Reason.ROLLED_BACK)
-
-
-def backoff(retry: Retry, failures: int) -> timedelta:
-    """Pause after the `failures`-th failure in a row: retry.backoff, doubled each time, at most 5 minutes."""
-    first = timedelta(milliseconds=milliseconds(retry.backoff))
-    return min(first * (1 << min(failures - 1, 20)), MOST_BACKOFF)
 
 
 def run_started(observed: Observed, job: JobSeen) -> RunStatus:
@@ -113,10 +106,7 @@ def verdict_of(run: RunStatus) -> Verdict:
         return Verdict(False, Work.IDLE, reason, message)
     if run.outcome == Outcome.SUCCEEDED:
         return Verdict(True, Work.IDLE, reason, message)
-    if run.next_retry_at is None:
-        return Verdict(False, Work.STALLED, reason, message)
-    when = run.next_retry_at.strftime("%Y-%m-%dT%H:%M:%SZ")
-    return Verdict(False, Work.RECONCILING, reason, f"{clip(message, 900)} (attempt {run.attempt}; the next one is at {when})")
+    return failed_verdict(run)
 
 
 def _finished(observed: Observed, run: RunStatus, result: Result, now: datetime) -> RunStatus:

@@ -17,9 +17,11 @@ from dbmigration.decide import keys
 from dbmigration.decide.allowed import not_allowed
 from dbmigration.decide.announce import announcements
 from dbmigration.decide.approval import approval_verdict, awaits_approval, spent_by
+from dbmigration.decide.attempts import blocked_verdict, has_result_of
 from dbmigration.decide.complete import completed
 from dbmigration.decide.decision import Decision
 from dbmigration.decide.gates import gated, gates_taken, is_closed, opening_of, window_verdict
+from dbmigration.decide.intervals import ACTIVE_LOOK, IDLE_LOOK, PROMOTION_LOOK, QUEUE_LOOK, REFUSED_LOOK, UNSTARTED_LOOK, WAIT_LOOK, YOUNG
 from dbmigration.decide.leftovers import sooner, superfluous
 from dbmigration.decide.looks import abandoned, look_finished, with_look
 from dbmigration.decide.observed import Blocked, InvalidSource, JobSeen, KnownSource, MissingSource, Observed, Source
@@ -32,23 +34,6 @@ from dbmigration.decide.restores import after_swap, at_work_verdict, newly_repla
 from dbmigration.decide.results import result_of, vanished
 from dbmigration.decide.start import start_run
 from dbmigration.decide.window import next_opening
-
-ACTIVE_LOOK: Final = timedelta(seconds=10)
-"""How often a running Job is looked at, and how far apart two progress writes are at least."""
-UNSTARTED_LOOK: Final = timedelta(seconds=5)
-"""How often a Job whose pod has not started is looked at: kubelet and scheduler say why only in events that we do not watch."""
-SOURCE_LOOK: Final = timedelta(minutes=1)
-"""A ConfigMap that appears wakes us; this is for a missed watch event."""
-PROMOTION_LOOK: Final = timedelta(minutes=5)
-"""The other resource and the ConfigMap wake us where they are watched; they may be in a namespace that is not."""
-RESTORE_LOOK: Final = timedelta(minutes=1)
-"""Its Job's end wakes us; this is for a missed watch event."""
-REFUSED_LOOK: Final = timedelta(seconds=30)
-QUEUE_LOOK: Final = timedelta(minutes=5)
-"""A run that ends wakes whose turn it is; this is for what was missed."""
-IDLE_LOOK: Final = timedelta(hours=1)
-YOUNG: Final = timedelta(seconds=10)
-"""A pod may have started so long before the API server says so: kubelet writes its status every few seconds."""
 
 Rule = Callable[[Observed, datetime], Decision | None]
 
@@ -73,7 +58,7 @@ def being_deleted(o: Observed, _: datetime) -> Decision | None:
 def run_finished(o: Observed, now: datetime) -> Decision | None:
     """Store the result before anything can hide it."""
     job = o.newest_job
-    if job is None or not job.ended or _stored(o.status, job):
+    if job is None or not job.ended or has_result_of(o.status.run, job.name):
         return None
     run = o.status.run if o.status.run and o.status.run.job_name == job.name else run_started(o, job)
     status = spent_by(run_recorded(o, run, result_of(job), job.retry_value, now), job.report, now)
@@ -111,7 +96,7 @@ def run_active(o: Observed, now: datetime) -> Decision | None:
         return None
     run = o.status.run if o.status.run and o.status.run.job_name == job.name else run_started(o, job)
     blocked = job.pod.blocked
-    verdict = _blocked(blocked) if blocked else Verdict(False, Work.RECONCILING, Reason.RUNNING, _running_message(run))
+    verdict = blocked_verdict(blocked) if blocked else Verdict(False, Work.RECONCILING, Reason.RUNNING, _running_message(run))
     progress = None if o.status.run is None or o.status.run.job_name != job.name else o.status.progress
     status = _said(o, verdict, now, run=run, progress=progress_written(progress, job, now, at_most_every=ACTIVE_LOOK))
     return Decision(
@@ -178,7 +163,7 @@ def source_missing(o: Observed, now: datetime) -> Decision | None:
     """Nothing to plan from yet; the arrival of what is missing wakes us."""
     if not isinstance(o.source, MissingSource):
         return None
-    return _wait(o, "source_missing", Verdict(False, Work.RECONCILING, o.source.reason, o.source.message), now, SOURCE_LOOK)
+    return _wait(o, "source_missing", Verdict(False, Work.RECONCILING, o.source.reason, o.source.message), now, WAIT_LOOK)
 
 
 def source_invalid(o: Observed, now: datetime) -> Decision | None:
@@ -241,7 +226,7 @@ def retry_not_due(o: Observed, now: datetime) -> Decision | None:
 def restore_active(o: Observed, now: datetime) -> Decision | None:
     """A backup of this database is being restored, or put in its place: nothing is migrated meanwhile."""
     verdict = at_work_verdict(o)
-    return _wait(o, "restore_active", verdict, now, RESTORE_LOOK) if verdict is not None else None
+    return _wait(o, "restore_active", verdict, now, WAIT_LOOK) if verdict is not None else None
 
 
 def queued(o: Observed, now: datetime) -> Decision | None:
@@ -275,7 +260,7 @@ def run_due(o: Observed, now: datetime) -> Decision | None:
 
 def start_refused(o: Observed, refused: Blocked, now: datetime, job: str) -> Decision:
     """The API server would not have the Job (quota, admission, somebody else's Job of that name): say so in its words and try again."""
-    status = _said(o, _blocked(refused), now)
+    status = _said(o, blocked_verdict(refused), now)
     decision = Decision("start_refused", status, announcements=announcements(o, status), again_after=REFUSED_LOOK)
     return completed(o, decision, now, job=job)
 
@@ -305,10 +290,6 @@ RULES: Final[tuple[Rule, ...]] = (
 )
 
 
-def _stored(status: Status, job: JobSeen) -> bool:
-    return status.run is not None and status.run.job_name == job.name and status.run.finished_at is not None
-
-
 def _spec(o: Observed) -> Spec:
     assert o.spec is not None, "spec_invalid comes first"  # noqa: S101 - the order of RULES
     return o.spec
@@ -334,10 +315,6 @@ def _closed(o: Observed, rule: str, verdict: Verdict, now: datetime, look: timed
     decision = _wait(o, rule, verdict, now, min(look, opening - now) if opening is not None else look)
     known = {"window": WindowStatus(next_opening=opening) if is_closed(spec, now) else None, "promotion": promoted(o, spec, now)}
     return with_look(o, replace(decision, status=decision.status.model_copy(update=known)), now)
-
-
-def _blocked(blocked: Blocked) -> Verdict:
-    return Verdict(False, Work.RECONCILING, blocked.reason, blocked.message)
 
 
 def _running_message(run: RunStatus) -> str:

@@ -20,11 +20,11 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from dbmigration.api.report import Outcome
-from dbmigration.api.status import RunStatus
+from dbmigration.api.status import RunStatus, Status
 from dbmigration.decide.figures import GAUGES, Figure, figures_of
 from dbmigration.handlers.index import ResourceKey
 from dbmigration.handlers.queue import WorkQueue
-from dbmigration.kube.statuses import read_status
+from dbmigration.kube.resources import read_status
 
 _OF_RESOURCE: Final = ("namespace", "name")
 _RUN_BUCKETS: Final = (1, 2, 5, 10, 30, 60, 300, 900, 3600, 4 * 3600, 24 * 3600)
@@ -62,7 +62,7 @@ class Metrics(Collector):
     def resource_seen(self, key: ResourceKey, body: Mapping[str, Any]) -> None:
         """It is so now, as a watch event told."""
         environment = str((body.get("spec") or {}).get("environment", ""))
-        figures = tuple(figures_of(read_status(dict(body.get("status") or {})), environment))
+        figures = tuple(figures_of(read_status(Status, dict(body.get("status") or {})), environment))
         with self._lock:
             self._figures[key] = figures
 

@@ -11,16 +11,19 @@ import structlog
 from dbmigration.decide.decision import Decision
 from dbmigration.decide.figures import ended_run
 from dbmigration.decide.observed import Runner
+from dbmigration.decide.restoring.observed import RestoreDecision
+from dbmigration.decide.restoring.rules import decide as decide_restore
 from dbmigration.decide.rules import decide
 from dbmigration.handlers.index import ResourceKey, SourceIndex
 from dbmigration.handlers.metrics import Metrics
 from dbmigration.handlers.queue import Again
-from dbmigration.handlers.restores import RestoreKey, reconcile_restore
+from dbmigration.handlers.restores import RestoreKey
 from dbmigration.handlers.slots import Slots
 from dbmigration.kube.act import act
 from dbmigration.kube.classify import Answer, ApiFailure
 from dbmigration.kube.client import Api
 from dbmigration.kube.observe import observe
+from dbmigration.kube.restores import act_on_restore, observe_restore
 
 Key = ResourceKey | RestoreKey
 
@@ -43,14 +46,27 @@ def reconcile(api: Api, runner: Runner, key: ResourceKey, metrics: Metrics, slot
     if ended is not None:
         metrics.run_ended(key, ended)
     if decision.start is not None or decision.status != seen.observed.status:
-        _log.info(
-            "decided",
-            resource=str(key),
-            rule=decision.rule,
-            reason=decision.status.conditions[0].reason if decision.status.conditions else None,
-            job=decision.status.run.job_name if decision.status.run else None,
-        )
+        _log_decision(decision, resource=str(key))
     return decision, decision.again_after
+
+
+def reconcile_restore(api: Api, runner: Runner, key: RestoreKey) -> timedelta | None:
+    """Returns when to look again. Raises ApiFailure. Blocks: run it in a thread."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    seen = observe_restore(api, runner, key.namespace, key.name, now)
+    if seen is None:
+        return None
+    decision = decide_restore(seen.observed, now)
+    again_after = act_on_restore(api, seen, decision, now)
+    if decision.start is not None or decision.status != seen.observed.status:
+        _log_decision(decision, restore=f"{key.namespace}/{key.name}")
+    return again_after
+
+
+def _log_decision(decision: Decision | RestoreDecision, **about: str) -> None:
+    status = decision.status
+    reason = status.conditions[0].reason if status.conditions else None
+    _log.info("decided", **about, rule=decision.rule, reason=reason, job=status.run.job_name if status.run else None)
 
 
 def reconciler(

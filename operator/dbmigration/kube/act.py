@@ -3,22 +3,27 @@
 import json
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from dbmigration.api.names import API_VERSION, KIND
 from dbmigration.api.reasons import Reason
 from dbmigration.decide.decision import Decision, StartRun
 from dbmigration.decide.looks import look_refused
 from dbmigration.decide.observed import Blocked, Observed
+from dbmigration.decide.restoring.observed import RestoreDecision, RestoreObserved
 from dbmigration.decide.rules import start_refused
 from dbmigration.kube.classify import Answer, ApiFailure
 from dbmigration.kube.client import Api, JsonObject, namespaced, resource_path
 from dbmigration.kube.events import post_event
+from dbmigration.kube.job_seen import owned_by
 from dbmigration.kube.jobs import build_job
-from dbmigration.kube.observe import Seen, owned_by, read_job_or_none
+from dbmigration.kube.resources import Seen
+
+AnyObserved = TypeVar("AnyObserved", Observed, RestoreObserved)
+AnyDecision = TypeVar("AnyDecision", Decision, RestoreDecision)
 
 
-def act(api: Api, seen: Seen, decision: Decision, now: datetime) -> Decision:
+def act(api: Api, seen: Seen[Observed], decision: Decision, now: datetime) -> Decision:
     """Returns what was really done: another decision, with no `start`, where the API server would not have the Job.
 
     Raises ApiFailure: what was done until then is found again by the next look.
@@ -30,10 +35,16 @@ def act(api: Api, seen: Seen, decision: Decision, now: datetime) -> Decision:
         if refused is not None:
             looks = start.request.look_only
             decision = look_refused(observed, refused, now) if looks else start_refused(observed, refused, now, start.job_name)
-    if decision.status != observed.status:
-        path = resource_path(observed.namespace, observed.name, "status")
-        if not write_status(api, path, KIND, seen.resource_version, seen.raw_status, json.loads(decision.status.to_json())):
-            return replace(decision, again_after=None)
+    path = resource_path(observed.namespace, observed.name, "status")
+    return tell(api, seen, decision, path, KIND, now)
+
+
+def tell(api: Api, seen: Seen[AnyObserved], decision: AnyDecision, path: str, kind: str, now: datetime) -> AnyDecision:
+    """Write status, at `path`, where it differs, post events, remove Jobs. Returns what was done: nothing where the resource is gone."""
+    observed = seen.observed
+    differs = decision.status != observed.status
+    if differs and not write_status(api, path, kind, seen.resource_version, seen.raw_status, json.loads(decision.status.to_json())):
+        return replace(decision, again_after=None)
     for announcement in decision.announcements:
         post_event(api, observed, announcement, now)
     for name in decision.remove_jobs:
@@ -64,7 +75,7 @@ def make_job(api: Api, manifest: JsonObject, uid: str) -> Blocked | None:
 
 def _conflict(api: Api, namespace: str, name: str, uid: str) -> Blocked | None:
     """A Job of that name is there. Ours: an earlier process made it and died before it said so. Somebody else's is left alone."""
-    job = read_job_or_none(api, namespace, name)
+    job = api.get_or_none(namespaced("batch/v1", namespace, "jobs", name))
     if job is None:
         raise ApiFailure(Answer.CONFLICT, f"Job {name} came and went")
     if owned_by(job, uid):

@@ -11,7 +11,7 @@ from dbmigration.api.names import API_VERSION, PLURAL, RUNNER_CONTAINER
 from dbmigration.decide.observed import PodState
 from dbmigration.kube.classify import Answer, ApiFailure
 from dbmigration.kube.client import Api, JsonObject, namespaced
-from dbmigration.kube.observe import JOB_NAME_LABEL
+from dbmigration.kube.job_seen import JOB_NAME_LABEL
 from dbmigration.kube.pods import newest_telling, pod_seen
 
 _WATCH_S = 50

@@ -9,7 +9,7 @@ from dbmigration.api.status import Status
 from dbmigration.decide.observed import Stage
 from dbmigration.kube.classify import ApiFailure
 from dbmigration.kube.client import Api, JsonObject, namespaced, resource_path
-from dbmigration.kube.statuses import read_status
+from dbmigration.kube.resources import read_status
 
 _FORBIDDEN = 403
 
@@ -25,7 +25,7 @@ def read_stage(api: Api, namespace: str, name: str, spec: Spec | None) -> Stage 
 def stage_of(label: str, resource: JsonObject) -> Stage:
     """What a DatabaseMigration says of its database."""
     spec = resource.get("spec") or {}
-    status = read_status(resource.get("status") or {})
+    status = read_status(Status, resource.get("status") or {})
     return Stage(
         label,
         not_ready=_not_ready(status, resource["metadata"].get("generation", 0)),

@@ -2,23 +2,25 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from dbmigration.api.report import REPORT_KEY, Report
+from dbmigration.api.report import REPORT_KEY, JobReport
 from dbmigration.api.visible import visible
 from dbmigration.decide.observed import Progress
 
-
-def read_report(text: str, job_name: str) -> Report | None:
-    """The report in a termination message; None for anything that is not one of this very run."""
-    return next((_report(found, job_name) for found in objects_newest_first(text.replace("\n", " "))), None)
+AnyReport = TypeVar("AnyReport", bound=JobReport)
 
 
-def report_in_log(log: str, job_name: str) -> Report | None:
+def read_report(text: str, job_name: str, kind: type[AnyReport]) -> AnyReport | None:
+    """The report in a termination message; None for anything that is not one of this very Job."""
+    return next((_report(found, job_name, kind) for found in objects_newest_first(text.replace("\n", " "))), None)
+
+
+def report_in_log(log: str, job_name: str, kind: type[AnyReport]) -> AnyReport | None:
     """The newest whole report among a log's lines."""
-    found = (_report(line[REPORT_KEY], job_name) for line in objects_newest_first(log) if REPORT_KEY in line)
+    found = (_report(line[REPORT_KEY], job_name, kind) for line in objects_newest_first(log) if REPORT_KEY in line)
     return next((report for report in found if report is not None), None)
 
 
@@ -48,9 +50,9 @@ def progress_of(line: Mapping[str, Any]) -> Progress | None:
     )
 
 
-def _report(found: object, job_name: str) -> Report | None:
+def _report(found: object, job_name: str, kind: type[AnyReport]) -> AnyReport | None:
     try:
-        report = Report.model_validate(found)
+        report = kind.model_validate(found)
     except ValidationError:
         return None
     return report if report.run_id == job_name else None

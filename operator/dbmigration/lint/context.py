@@ -4,9 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from dbmigration.lint import operations as op
+from dbmigration.lint.definitions import RELATIONS, ConstraintKind, Object
 from dbmigration.lint.model import Model, Table
 from dbmigration.lint.names import Relation
-from dbmigration.lint.operations import Object, Operation
+from dbmigration.lint.operations import Operation
 from dbmigration.lint.script import Parsed, Script
 
 
@@ -64,14 +65,14 @@ class Context:
             known = self.model.find(operation.table) is not None or self.model.in_catalog(operation.table)
             if not (operation.optional and known):
                 self.made.add(operation.table)
-        elif isinstance(operation, op.Create) and operation.kind in op.RELATIONS:
+        elif isinstance(operation, op.Create) and operation.kind in RELATIONS:
             if self.model.find(operation.name) is None:
                 self.made.add(operation.name)
         elif isinstance(operation, op.AddColumn):
             found = self.model.find(operation.table)
             if found is None or operation.column.name not in found.columns:
                 self.added.add((found.name if found else operation.table, operation.column.name))
-        elif isinstance(operation, op.Rename) and operation.kind in op.RELATIONS and self.is_new(operation.name):
+        elif isinstance(operation, op.Rename) and operation.kind in RELATIONS and self.is_new(operation.name):
             self.made.add(
                 Relation(operation.new, operation.name.name) if operation.to_schema else Relation(operation.name.schema, operation.new)
             )
@@ -95,7 +96,7 @@ class Context:
                 return Held(table, line, "ALTER TABLE")
             case op.AlterOther(table=table, exclusive=True):
                 return Held(table, line, "ALTER TABLE")
-            case op.AddConstraint(table=table, constraint=constraint) if constraint.kind is not op.ConstraintKind.FOREIGN_KEY:
+            case op.AddConstraint(table=table, constraint=constraint) if constraint.kind is not ConstraintKind.FOREIGN_KEY:
                 return Held(table, line, "ALTER TABLE")
             case op.DetachPartition(table=table, concurrently=False):
                 return Held(table, line, "DETACH PARTITION")

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from dbmigration.lint.catalog import Catalog
+from dbmigration.lint.definitions import Column, Constraint, ConstraintKind, Object, Volatility
 from dbmigration.lint.names import Relation, TypeName
-from dbmigration.lint.operations import Column, Constraint, ConstraintKind, Create, Object, Volatility
+from dbmigration.lint.operations import Create
 
 
 @dataclass(slots=True)

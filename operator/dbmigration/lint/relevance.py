@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Final
 
+from dbmigration.lint.definitions import Column
 from dbmigration.lint.names import Relation, TypeName
-from dbmigration.lint.operations import Column, Rename
+from dbmigration.lint.operations import Rename
 from dbmigration.lint.script import Role, Script, read_script
 from dbmigration.migrations.model import MigrationFile
 from dbmigration.migrations.part import open_part

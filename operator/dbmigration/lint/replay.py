@@ -5,9 +5,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from dbmigration.lint import operations as op
+from dbmigration.lint.definitions import RELATIONS, Constraint, ConstraintKind, Object
 from dbmigration.lint.model import ColumnModel, IndexModel, Model, PlacedConstraint, Table
 from dbmigration.lint.names import Relation
-from dbmigration.lint.operations import Constraint, ConstraintKind, Object, Operation
+from dbmigration.lint.operations import Operation
 
 _MAKING_CODE = re.compile(r"\b(?:create|alter|execute)\b", re.IGNORECASE)
 
@@ -150,7 +151,7 @@ def _create(model: Model, operation: op.Create, file: str) -> None:
         model.make_type(operation, file)
     elif kind is Object.FUNCTION:
         model.functions[name.name.lower()] = operation.volatility
-    elif kind in op.RELATIONS:
+    elif kind in RELATIONS:
         known = model.find(name)
         if known is None or not (operation.optional or operation.replaces):
             model.add(Table(name, kind, file, temporary=operation.temporary))
@@ -158,7 +159,7 @@ def _create(model: Model, operation: op.Create, file: str) -> None:
 
 def _drop(model: Model, operation: op.Drop, file: str) -> None:
     kind, name = operation.kind, operation.name
-    if kind in op.RELATIONS:
+    if kind in RELATIONS:
         model.remove(name, file)
     elif kind is Object.INDEX:
         owner = model.index_table.pop(name.name, None)
@@ -195,7 +196,7 @@ def _rename(model: Model, operation: op.Rename, file: str) -> None:
             if operation.old in indexes:
                 indexes[operation.new] = indexes.pop(operation.old)
             model.index_table[operation.new] = owner
-    elif kind in op.RELATIONS:
+    elif kind in RELATIONS:
         to = Relation(operation.new, name.name) if operation.to_schema else Relation(name.schema, operation.new)
         model.rename(name, to, file)
     elif kind is Object.SCHEMA:

@@ -6,7 +6,7 @@ PostgreSQL asks contain_volatile_functions(); a function of one's own is VOLATIL
 from collections.abc import Iterable
 from typing import Final
 
-from dbmigration.lint.operations import Volatility
+from dbmigration.lint.definitions import Volatility
 
 _VOLATILE_NAMES = (
     "random gen_random_uuid uuid_generate_v1 uuid_generate_v1mc uuid_generate_v4 uuidv4 uuidv7 gen_random_bytes gen_salt clock_timestamp"

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from dbmigration.lint import operations as op
+from dbmigration.lint.definitions import RELATIONS, Column, Constraint, ConstraintKind, Object
 from dbmigration.lint.model import Model, Table
 from dbmigration.lint.names import Relation, quoted
-from dbmigration.lint.operations import ConstraintKind, Object, Operation
+from dbmigration.lint.operations import Operation
 from dbmigration.lint.replay import replay
 from dbmigration.lint.script import Parsed, Role, Script, read_script
 from dbmigration.migrations.model import MigrationFile
@@ -185,7 +186,7 @@ class _Collector:
 
     def _is_made(self, name: Relation) -> bool:
         """A relation or type of this file, or a passing one."""
-        return name in self.passing or any((kind, name) in self.made for kind in (*op.RELATIONS, Object.TYPE, Object.DOMAIN))
+        return name in self.passing or any((kind, name) in self.made for kind in (*RELATIONS, Object.TYPE, Object.DOMAIN))
 
 
 def _runs_code(statement: Parsed) -> bool:
@@ -246,12 +247,12 @@ def _changes(operation: Operation, model: Model) -> Iterator[tuple[Relation, str
             yield name, "adds", "a constraint"
 
 
-def _marks(column: op.Column) -> list[str]:
+def _marks(column: Column) -> list[str]:
     """Of a column that is added."""
     return (["not null"] if column.not_null else []) + [mark for constraint in column.constraints if (mark := _mark(constraint))]
 
 
-def _mark(constraint: op.Constraint) -> str:
+def _mark(constraint: Constraint) -> str:
     """Of a constraint on one column, what a reader of the table wants to know."""
     if constraint.kind is ConstraintKind.UNIQUE:
         return "unique"
@@ -260,7 +261,7 @@ def _mark(constraint: op.Constraint) -> str:
     return ""
 
 
-def _constraint(constraint: op.Constraint) -> str:
+def _constraint(constraint: Constraint) -> str:
     kind = {
         ConstraintKind.PRIMARY_KEY: "primary key",
         ConstraintKind.FOREIGN_KEY: "foreign key",

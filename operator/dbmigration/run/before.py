@@ -75,7 +75,7 @@ def declare(session: Session, external: ExternalBackup, result: RunResult, say: 
     from dataclasses import asdict
     from datetime import UTC
 
-    from dbmigration.api.report import DeclaredBackup
+    from dbmigration.api.backup_record import DeclaredBackup
     from dbmigration.postgres.recovery_point import read_recovery_point
 
     point = read_recovery_point(session)

@@ -10,8 +10,9 @@ from typing import Final
 
 from dbmigration.errors import DbmigrationError
 from dbmigration.lint import operations as op
+from dbmigration.lint.definitions import Object
 from dbmigration.lint.names import Relation, quoted
-from dbmigration.lint.operations import Object, Operation
+from dbmigration.lint.operations import Operation
 from dbmigration.lint.script import PARSED_CHANGES, Parsed, Role, Script, read_script_file
 from dbmigration.migrations.model import HistoryTable, MigrationFile
 from dbmigration.postgres.session import Session

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from dbmigration.api import report as api
+from dbmigration.api.backup_record import BackupRecord
 from dbmigration.api.checked import Checked
 from dbmigration.api.reasons import Reason
 from dbmigration.api.states import State
@@ -225,10 +226,10 @@ def is_complete(result: RunResult) -> bool:
     return result.error is None and result.plan is not None and all(line.state in (State.APPLIED, State.SKIPPED) for line in lines)
 
 
-def _backup(result: RunResult) -> api.BackupRecord | None:
+def _backup(result: RunResult) -> BackupRecord | None:
     if result.backup is None:
         return None
-    return api.BackupRecord.model_validate(result.backup, from_attributes=True)
+    return BackupRecord.model_validate(result.backup, from_attributes=True)
 
 
 def _held(result: RunResult) -> tuple[api.HeldLock, ...]:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final, cast
 
 from pydantic import ValidationError
 
+from dbmigration.api.backup_record import BackupRecord
 from dbmigration.api.conditions import clip
 from dbmigration.api.reasons import Reason
-from dbmigration.api.report import BackupRecord
 from dbmigration.api.restore_report import NAME_LIMIT, UNVALIDATED_KEPT, RestoredDatabase, SwappedDatabase
 from dbmigration.api.restore_request import RestoreRequest
 from dbmigration.errors import DbmigrationError, Permanent, Usage

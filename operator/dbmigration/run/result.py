@@ -11,7 +11,7 @@ from dbmigration.migrations.model import Plan, PlannedMigration
 from dbmigration.postgres.session import Server
 
 if TYPE_CHECKING:
-    from dbmigration.api.report import DeclaredBackup
+    from dbmigration.api.backup_record import DeclaredBackup
     from dbmigration.backup.record import Backup
     from dbmigration.catalog.compare import Drift
     from dbmigration.lint.finding import Finding

@@ -81,6 +81,6 @@ def readable(line: str) -> str:
 
 def _has_pod(api: "Api", namespace: str, job: str) -> bool:
     from dbmigration.kube.client import namespaced
-    from dbmigration.kube.observe import JOB_NAME_LABEL
+    from dbmigration.kube.job_seen import JOB_NAME_LABEL
 
     return bool(api.items(namespaced("v1", namespace, "pods"), labelSelector=f"{JOB_NAME_LABEL}={job}"))

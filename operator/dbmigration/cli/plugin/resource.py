@@ -39,10 +39,10 @@ class Resource:
     @classmethod
     def of(cls, raw: dict[str, Any]) -> "Resource":
         """Of a manifest. A status that cannot be read (of a newer operator) is read as far as its fields can."""
-        from dbmigration.kube.statuses import read_status
+        from dbmigration.kube.resources import read_status
 
         metadata = raw["metadata"]
-        return cls(metadata["namespace"], metadata["name"], raw, read_status(raw.get("status") or {}))
+        return cls(metadata["namespace"], metadata["name"], raw, read_status(Status, raw.get("status") or {}))
 
     @property
     def ready(self) -> Condition | None:

@@ -3,6 +3,7 @@
 from dbmigration.api.conditions import ConditionType, find
 from dbmigration.api.reasons import Reason
 from dbmigration.api.restore_status import RestoreStatus
+from dbmigration.decide.announce import failing, started
 from dbmigration.decide.decision import Announcement
 from dbmigration.decide.restoring.observed import RestoreObserved
 from dbmigration.decide.restoring.record import restored_message, swapped_message
@@ -19,10 +20,7 @@ def announcements(o: RestoreObserved, after: RestoreStatus) -> tuple[Announcemen
 
 
 def _started(o: RestoreObserved, after: RestoreStatus) -> Announcement | None:
-    before, run = o.status.run, after.run
-    if run is None or run.attempt > 1 or run.finished_at is not None or (before is not None and before.job_name == run.job_name):
-        return None
-    return Announcement(STARTED[run.step], f"Job {run.job_name} started", identity=f"{run.job_name}/started")
+    return started(o.status.run, after.run, STARTED[after.run.step]) if after.run is not None else None
 
 
 def _restored(o: RestoreObserved, after: RestoreStatus) -> Announcement | None:
@@ -41,10 +39,4 @@ def _failing(o: RestoreObserved, after: RestoreStatus) -> Announcement | None:
     ready = find(after.conditions, ConditionType.READY)
     if ready is None or ready.status == "True" or ready.reason in _QUIET:
         return None
-    before = find(o.status.conditions, ConditionType.READY)
-    stalled, was_stalled = (find(status.conditions, ConditionType.STALLED) is not None for status in (after, o.status))
-    if before is not None and before.reason == ready.reason and stalled == was_stalled:
-        return None
-    run = after.run
-    about = f"{run.key}/{run.job_name if stalled else ''}" if run else ""
-    return Announcement(ready.reason, ready.message, identity=f"{o.uid}/{about}/{ready.reason}", warning=ready.reason not in _WAITS)
+    return failing(o.uid, o.status.conditions, after.conditions, after.run, _WAITS)

@@ -13,7 +13,7 @@ from dbmigration.api.restore_request import RestoreStep
 from dbmigration.api.restore_status import RestoreRunStatus, RestoreStatus
 from dbmigration.api.spec import Retry
 from dbmigration.api.status import STATUS_LIMIT, DatabaseStatus
-from dbmigration.decide.record import backoff
+from dbmigration.decide.attempts import backoff, failed_verdict
 from dbmigration.decide.restoring.observed import RestoreObserved, StepJob
 from dbmigration.decide.restoring.results import StepResult, unbelievable
 
@@ -79,11 +79,7 @@ def verdict_of(spec: RestoreSpec | None, status: RestoreStatus) -> Verdict:
     """What a stored result says of Ready, until there is a newer one."""
     run = status.run
     if run is not None and run.outcome != Outcome.SUCCEEDED and run.outcome is not None and not done(spec, status):
-        reason, message = run.reason or Reason.INTERNAL_ERROR, run.message or ""
-        if run.next_retry_at is None:
-            return Verdict(False, Work.STALLED, reason, message)
-        when = run.next_retry_at.strftime("%Y-%m-%dT%H:%M:%SZ")
-        return Verdict(False, Work.RECONCILING, reason, f"{clip(message, 900)} (attempt {run.attempt}; the next one is at {when})")
+        return failed_verdict(run)
     if status.swapped is not None:
         return Verdict(True, Work.IDLE, Reason.SWAPPED, swapped_message(status))
     if not done(spec, status):

@@ -18,8 +18,10 @@ from dbmigration.api.restore_status import RestoreRunStatus, RestoreStatus
 from dbmigration.api.spec import Spec
 from dbmigration.decide import keys
 from dbmigration.decide.allowed import not_allowed
+from dbmigration.decide.attempts import blocked_verdict, has_result_of
+from dbmigration.decide.intervals import ACTIVE_LOOK, IDLE_LOOK, REFUSED_LOOK, UNSTARTED_LOOK, WAIT_LOOK, YOUNG
 from dbmigration.decide.leftovers import JOBS_KEPT, LINGERING
-from dbmigration.decide.observed import Blocked, JobSeen, PodState
+from dbmigration.decide.observed import Blocked, JobSeen
 from dbmigration.decide.progress import progress_written
 from dbmigration.decide.restoring.advice import next_steps, suspend_command
 from dbmigration.decide.restoring.announce import announcements
@@ -27,10 +29,6 @@ from dbmigration.decide.restoring.observed import MigrationSeen, RestoreDecision
 from dbmigration.decide.restoring.record import done, step_recorded, step_started, verdict_of
 from dbmigration.decide.restoring.results import result_of, vanished
 from dbmigration.decide.restoring.start import lacks_bucket, opened, start_step, step_key
-from dbmigration.decide.rules import ACTIVE_LOOK, IDLE_LOOK, REFUSED_LOOK, UNSTARTED_LOOK, YOUNG
-
-WAIT_LOOK: Final = timedelta(minutes=1)
-"""What is waited for wakes us; this is for a missed watch event."""
 
 Rule = Callable[[RestoreObserved, datetime], RestoreDecision | None]
 
@@ -53,7 +51,7 @@ def being_deleted(o: RestoreObserved, _: datetime) -> RestoreDecision | None:
 def step_finished(o: RestoreObserved, now: datetime) -> RestoreDecision | None:
     """Store the result before anything can hide it."""
     newest = o.newest_job
-    if newest is None or not newest.job.ended or _stored(o, newest.job):
+    if newest is None or not newest.job.ended or has_result_of(o.status.run, newest.job.name):
         return None
     status = step_recorded(o, _run_of(o, newest), result_of(newest), newest.job.retry_value, now)
     return RestoreDecision("step_finished", status, announcements=announcements(o, status), again_after=timedelta(0))
@@ -82,7 +80,7 @@ def step_active(o: RestoreObserved, now: datetime) -> RestoreDecision | None:
     if newest is None or newest.job.ended:
         return None
     job, run = newest.job, _run_of(o, newest)
-    verdict = _blocked(job.pod.blocked) if job.pod.blocked else _running(run)
+    verdict = blocked_verdict(job.pod.blocked) if job.pod.blocked else _running(run)
     known = o.status.progress if o.status.run is not None and o.status.run.job_name == job.name else None
     status = _said(o, verdict, now, run=run, progress=progress_written(known, job, now, at_most_every=ACTIVE_LOOK))
     again_after = ACTIVE_LOOK if job.started else UNSTARTED_LOOK
@@ -223,7 +221,7 @@ def step_due(o: RestoreObserved, now: datetime) -> RestoreDecision | None:
 
 def start_refused(o: RestoreObserved, refused: Blocked, now: datetime) -> RestoreDecision:
     """The API server would not have the Job: say so in its words and try again."""
-    status = _said(o, _blocked(refused), now)
+    status = _said(o, blocked_verdict(refused), now)
     return RestoreDecision("start_refused", status, announcements=announcements(o, status), again_after=REFUSED_LOOK)
 
 
@@ -276,11 +274,6 @@ def _run_of(o: RestoreObserved, step_job: StepJob) -> RestoreRunStatus:
     return run if run is not None and run.job_name == step_job.job.name else step_started(o, step_job)
 
 
-def _stored(o: RestoreObserved, job: JobSeen) -> bool:
-    run = o.status.run
-    return run is not None and run.job_name == job.name and run.finished_at is not None
-
-
 def _was_missing(o: RestoreObserved) -> bool:
     """It was said already, and nobody has asked again since."""
     stalled = find(o.status.conditions, ConditionType.STALLED)
@@ -291,10 +284,6 @@ def _running(run: RestoreRunStatus) -> Verdict:
     return Verdict(False, Work.RECONCILING, Reason.RUNNING, f"{run.step}, attempt {run.attempt}: kubectl logs -f job/{run.job_name}")
 
 
-def _blocked(blocked: Blocked) -> Verdict:
-    return Verdict(False, Work.RECONCILING, blocked.reason, blocked.message)
-
-
 def _said(o: RestoreObserved, verdict: Verdict, now: datetime, **changes: Any) -> RestoreStatus:
     conditions = set_conditions(o.status.conditions, verdict, generation=o.generation, now=now)
     return o.status.model_copy(update={"conditions": conditions, "observed_generation": o.generation, **changes})
@@ -303,7 +292,7 @@ def _said(o: RestoreObserved, verdict: Verdict, now: datetime, **changes: Any) -
 def _wait(o: RestoreObserved, rule: str, verdict: Verdict, now: datetime, again_after: timedelta) -> RestoreDecision:
     status = _said(o, verdict, now)
     gone = _superfluous(o, now)
-    lingers = any(_kept_alive(each.job) for each in o.jobs) and not gone
+    lingers = any(each.job.lingers for each in o.jobs) and not gone
     return RestoreDecision(
         rule,
         status,
@@ -318,9 +307,5 @@ def _superfluous(o: RestoreObserved, now: datetime) -> tuple[str, ...]:
     over = [each.job.name for each in o.jobs if each.job.over and not each.job.deleting]
     run = o.status.run
     long_ago = run is not None and run.finished_at is not None and now - run.finished_at >= LINGERING
-    kept_alive = [each.job.name for each in o.jobs if _kept_alive(each.job) and long_ago]
+    kept_alive = [each.job.name for each in o.jobs if each.job.lingers and long_ago]
     return (*over[:-JOBS_KEPT], *kept_alive)
-
-
-def _kept_alive(job: JobSeen) -> bool:
-    return job.pod.state is PodState.TERMINATED and not job.over and not job.deleting

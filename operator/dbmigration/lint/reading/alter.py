@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from postgast import pg_query_pb2 as pb
 
+from dbmigration.lint.definitions import Constraint, ConstraintKind
 from dbmigration.lint.names import Relation
 from dbmigration.lint.operations import (
     AddColumn,
@@ -12,8 +13,6 @@ from dbmigration.lint.operations import (
     AlterOther,
     AttachPartition,
     ChangeType,
-    Constraint,
-    ConstraintKind,
     DetachPartition,
     DropColumn,
     DropConstraint,

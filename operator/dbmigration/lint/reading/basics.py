@@ -5,8 +5,9 @@ from typing import Any
 
 from postgast import pg_query_pb2 as pb
 
+from dbmigration.lint.definitions import Volatility
 from dbmigration.lint.names import Relation, TypeName
-from dbmigration.lint.operations import Use, Volatility
+from dbmigration.lint.operations import Use
 from dbmigration.lint.volatility import volatility_of
 
 _SERIAL = {"smallserial": "int2", "serial2": "int2", "serial": "int4", "serial4": "int4", "bigserial": "int8", "serial8": "int8"}

@@ -6,19 +6,7 @@ from typing import Any, Final
 from postgast import pg_query_pb2 as pb
 
 from dbmigration.lint.names import Relation
-from dbmigration.lint.operations import (
-    Delete,
-    Insert,
-    Lock,
-    Operation,
-    Query,
-    Refresh,
-    Reindex,
-    Truncate,
-    Update,
-    Use,
-    Vacuum,
-)
+from dbmigration.lint.operations import Delete, Insert, Lock, Operation, Query, Refresh, Reindex, Truncate, Update, Use, Vacuum
 from dbmigration.lint.reading import basics
 from dbmigration.lint.reading.tables import created_from_query
 

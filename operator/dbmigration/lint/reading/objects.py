@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from postgast import pg_query_pb2 as pb
 
+from dbmigration.lint.definitions import Object, Volatility
 from dbmigration.lint.names import Relation
 from dbmigration.lint.operations import (
     AddEnumValue,
@@ -13,13 +14,11 @@ from dbmigration.lint.operations import (
     Create,
     CreateIndex,
     Drop,
-    Object,
     Operation,
     Password,
     Query,
     Rename,
     Use,
-    Volatility,
 )
 from dbmigration.lint.reading import basics
 

@@ -5,8 +5,9 @@ from typing import Any, Final
 
 from postgast import pg_query_pb2 as pb
 
+from dbmigration.lint.definitions import Column, Constraint, ConstraintKind, Object, Volatility
 from dbmigration.lint.names import Relation
-from dbmigration.lint.operations import Column, Constraint, ConstraintKind, Create, CreateTable, Object, Operation, Query, Use, Volatility
+from dbmigration.lint.operations import Create, CreateTable, Operation, Query, Use
 from dbmigration.lint.reading import basics
 
 _KINDS: Final = {

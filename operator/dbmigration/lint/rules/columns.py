@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from dbmigration.lint import operations as op
 from dbmigration.lint.context import Context
+from dbmigration.lint.definitions import Column, ConstraintKind, Object, Volatility
 from dbmigration.lint.finding import Severity
 from dbmigration.lint.names import TypeName
-from dbmigration.lint.operations import Object, Volatility
 from dbmigration.lint.rule import NO_VERIFY, Hit, operation_rule
 from dbmigration.lint.types import Change, change_of, may_be_free
 
@@ -121,7 +121,7 @@ def char_type(made: op.CreateTable | op.AddColumn, _: Context) -> Iterator[Hit]:
 @operation_rule(Severity.NOTE, "A primary key of 32 or 16 bits", op.CreateTable)
 def integer_primary_key(made: op.CreateTable, _: Context) -> Iterator[Hit]:
     keys = [constraint.columns for constraint in (*made.constraints, *(k for col in made.columns for k in col.constraints))
-            if constraint.kind is op.ConstraintKind.PRIMARY_KEY]  # fmt: skip
+            if constraint.kind is ConstraintKind.PRIMARY_KEY]  # fmt: skip
     for column in made.columns:
         if (column.name,) in keys and column.type.name in ("int2", "int4") and (column.serial or column.identity):
             yield Hit(
@@ -137,5 +137,5 @@ def _is_there(add: op.AddColumn, c: Context) -> bool:
     return add.optional and table is not None and table.kind is Object.TABLE and add.column.name in table.columns
 
 
-def _columns(made: op.CreateTable | op.AddColumn) -> tuple[op.Column, ...]:
+def _columns(made: op.CreateTable | op.AddColumn) -> tuple[Column, ...]:
     return made.columns if isinstance(made, op.CreateTable) else (made.column,)

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from dbmigration.lint import operations as op
 from dbmigration.lint.context import Context
+from dbmigration.lint.definitions import Constraint, ConstraintKind
 from dbmigration.lint.finding import Severity
 from dbmigration.lint.model import Model
-from dbmigration.lint.operations import Constraint, ConstraintKind
 from dbmigration.lint.rule import NO_VERIFY, Hit, operation_rule, set_rule
 
 _KEYS = (ConstraintKind.UNIQUE, ConstraintKind.PRIMARY_KEY, ConstraintKind.EXCLUSION)

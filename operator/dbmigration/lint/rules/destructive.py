@@ -5,8 +5,8 @@ from typing import Final
 
 from dbmigration.lint import operations as op
 from dbmigration.lint.context import Context
+from dbmigration.lint.definitions import RELATIONS, Object
 from dbmigration.lint.finding import Severity
-from dbmigration.lint.operations import Object
 from dbmigration.lint.rule import Hit, operation_rule
 
 _USED_BY_CODE: Final = (
@@ -105,6 +105,6 @@ def drop_cascade(drop: op.Drop | op.DropColumn, c: Context) -> Iterator[Hit]:
     if isinstance(drop, op.DropColumn):
         what, new = f"column {drop.table}.{drop.column}", c.is_new_column(drop.table, drop.column)
     else:
-        what, new = f"{drop.kind.value} {drop.name}", drop.kind in op.RELATIONS and c.is_new(drop.name)
+        what, new = f"{drop.kind.value} {drop.name}", drop.kind in RELATIONS and c.is_new(drop.name)
     if not new:
         yield Hit(f"whatever depends on {what} goes with it, unsaid: drop each dependent by its name")

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 from dbmigration.lint import operations as op
 from dbmigration.lint.context import Context
+from dbmigration.lint.definitions import Object
 from dbmigration.lint.finding import Severity
 from dbmigration.lint.names import Relation
-from dbmigration.lint.operations import Object, Operation
+from dbmigration.lint.operations import Operation
 from dbmigration.lint.rule import NO_VERIFY, Hit, ScriptView, operation_rule, script_rule
 from dbmigration.lint.script import Role
 

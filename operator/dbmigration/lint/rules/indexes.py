@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 from dbmigration.lint import operations as op
 from dbmigration.lint.context import Context
+from dbmigration.lint.definitions import ConstraintKind, Object
 from dbmigration.lint.finding import Severity
 from dbmigration.lint.model import Model
 from dbmigration.lint.names import Relation
-from dbmigration.lint.operations import ConstraintKind, Object
 from dbmigration.lint.rule import NO_VERIFY, Hit, operation_rule, set_rule
 
 

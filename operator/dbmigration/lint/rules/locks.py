@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 from dbmigration.lint import operations as op
 from dbmigration.lint.context import Context, Held
+from dbmigration.lint.definitions import ConstraintKind, Object
 from dbmigration.lint.finding import Severity
-from dbmigration.lint.operations import ConstraintKind, Operation
+from dbmigration.lint.operations import Operation
 from dbmigration.lint.rule import NO_VERIFY, Hit, operation_rule
 
 _MANY_ROWS = 1000
@@ -66,7 +67,7 @@ def _slow(operation: Operation, c: Context) -> str:
             return operation.what
         case op.CreateTable(from_query=True):
             return "CREATE TABLE AS"
-        case op.Create(kind=op.Object.MATERIALIZED_VIEW):
+        case op.Create(kind=Object.MATERIALIZED_VIEW):
             return "filling of a materialized view"
         case op.Refresh():
             return "REFRESH MATERIALIZED VIEW"

@@ -5,10 +5,11 @@ from collections.abc import Iterable, Iterator
 
 from dbmigration.lint import operations as op
 from dbmigration.lint.context import Context
+from dbmigration.lint.definitions import RELATIONS, Object
 from dbmigration.lint.finding import Severity
 from dbmigration.lint.model import Table
 from dbmigration.lint.names import Relation
-from dbmigration.lint.operations import Object, Operation
+from dbmigration.lint.operations import Operation
 from dbmigration.lint.rule import NO_VERIFY, Hit, ScriptView, operation_rule, script_rule
 
 _SYSTEM = ("pg_catalog", "information_schema", "pg_temp", "pg_toast")
@@ -25,7 +26,7 @@ def unknown_object(use: op.Use | op.Drop | op.DropColumn | op.DropConstraint, c:
     if use.optional:
         return
     if isinstance(use, op.Drop):
-        if use.kind in op.RELATIONS:
+        if use.kind in RELATIONS:
             yield from _relation(use.name, c)
     elif isinstance(use, op.Use):
         if c.table(use.relation) is None:
@@ -86,7 +87,7 @@ def already_exists(made: Operation, c: Context) -> Iterator[Hit]:
     match made:
         case op.CreateTable(table=name, optional=optional, temporary=False) if (table := _same(name, c)) is not None:
             yield _twice(f"{table.kind.value} {name}", table.file, c, optional=optional)
-        case op.Create(kind=kind, name=name) if kind in op.RELATIONS and not made.replaces:
+        case op.Create(kind=kind, name=name) if kind in RELATIONS and not made.replaces:
             table = _same(name, c)
             if table is not None and table.kind is kind:
                 yield _twice(f"{kind.value} {name}", table.file, c, optional=made.optional)

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from dbmigration.lint import operations as op
 from dbmigration.lint.context import Context
+from dbmigration.lint.definitions import Object
 from dbmigration.lint.finding import Severity
-from dbmigration.lint.operations import Object
 from dbmigration.lint.rule import Hit, operation_rule
 
 _TABLES = (Object.TABLE, Object.VIEW, Object.MATERIALIZED_VIEW, Object.FOREIGN_TABLE)
