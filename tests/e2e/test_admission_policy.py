@@ -21,7 +21,10 @@ Json = dict[str, Any]
 POLICY = "dbmigration-operator-jobs"
 
 
-def job(namespace: str, **job_knobs: Any) -> Json:
+SERVER = {"where": "Pod", "server": {"image": "postgres:17"}}
+
+
+def job(namespace: str, rehearsal: Json | None = None, **job_knobs: Any) -> Json:
     """What the operator would make of a resource that uses everything."""
     spec = Spec.model_validate(
         {
@@ -29,6 +32,7 @@ def job(namespace: str, **job_knobs: Any) -> Json:
             "source": {"configMaps": [{"name": "files"}]},
             "environment": "production",
             "backup": {"destination": {"persistentVolumeClaim": {"claimName": "backups"}}},
+            "rehearsal": rehearsal,
             "job": {"tolerations": [{"operator": "Exists"}], "nodeSelector": {"disk": "fast"}, "labels": {"team": "a"}, **job_knobs},
         }
     )
@@ -51,7 +55,9 @@ def ask(cluster: Cluster, manifest: Json, user: str | None = None) -> tuple[bool
     return True, said
 
 
-@pytest.mark.parametrize("knobs", [{}, {"serviceAccountName": "default", "imagePullSecrets": [{"name": "registry"}]}])
+@pytest.mark.parametrize(
+    "knobs", [{}, {"serviceAccountName": "default", "imagePullSecrets": [{"name": "registry"}]}, {"rehearsal": SERVER}]
+)
 def test_what_the_operator_makes_is_let_through(cluster: Cluster, operator: InstalledOperator, knobs: Json) -> None:
     taken, said = ask(cluster, job(operator.namespace, **knobs), operator.user)
     assert taken, said
@@ -134,6 +140,41 @@ def test_a_job_out_of_bounds_is_refused(cluster: Cluster, operator: InstalledOpe
     assert f"ValidatingAdmissionPolicy '{POLICY}'" in said
     taken, said = ask(cluster, manifest)
     assert taken, said
+
+
+def server(manifest: Json) -> Json:
+    found: Json = pod(manifest)["initContainers"][0]
+    return found
+
+
+BESIDE_A_RUN: dict[str, Callable[[Json], Any]] = {
+    "another command": lambda m: server(m).update(command=["sh", "-c", "cat"]),
+    "arguments": lambda m: server(m).update(args=["more"]),
+    "a variable": lambda m: server(m).update(env=[{"name": "BASH_ENV", "value": "/run/dbmigration/rehearsal-server/x"}]),
+    "another name": lambda m: server(m).update(name="miner"),
+    "no end of its own": lambda m: server(m).pop("restartPolicy"),
+    "the backups": lambda m: server(m)["volumeMounts"][2].update(name="backup"),
+    "a Secret": lambda m: server(m)["volumeMounts"][2].update(name="secret"),
+    "the runner's own folder": lambda m: server(m)["volumeMounts"][2].update(name="tmp"),
+    "a mount over its programs": lambda m: server(m)["volumeMounts"].append({"name": "rehearsal-server", "mountPath": "/usr/local/bin"}),
+    "a port": lambda m: server(m).update(ports=[{"containerPort": 5432}]),
+    "a probe": lambda m: server(m).update(startupProbe={"exec": {"command": ["sh"]}}),
+    "root": lambda m: server(m)["securityContext"].update(runAsUser=0, runAsNonRoot=False),
+    "a root file system to write to": lambda m: server(m)["securityContext"].update(readOnlyRootFilesystem=False),
+    "two of them": lambda m: pod(m)["initContainers"].append(json.loads(json.dumps(server(m))) | {"name": "rehearsal-server-2"}),
+    "what the node knows of the pod": lambda m: pod(m)["volumes"].append(
+        {"name": "more", "downwardAPI": {"items": [{"path": "x", "fieldRef": {"fieldPath": "metadata.namespace"}}]}}
+    ),
+}
+
+
+@pytest.mark.parametrize("what", BESIDE_A_RUN)
+def test_a_rehearsals_server_that_is_not_ours_is_refused(cluster: Cluster, operator: InstalledOperator, what: str) -> None:
+    manifest = job(operator.namespace, rehearsal=SERVER)
+    BESIDE_A_RUN[what](manifest)
+    taken, said = ask(cluster, manifest, operator.user)
+    assert not taken
+    assert f"ValidatingAdmissionPolicy '{POLICY}'" in said
 
 
 def test_an_image_that_brings_files_may_copy_them_where_no_secret_is(cluster: Cluster, operator: InstalledOperator) -> None:

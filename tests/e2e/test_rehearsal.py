@@ -6,6 +6,7 @@ import pytest
 
 from dbmigration.api.conditions import ConditionType
 from dbmigration.api.reasons import Reason
+from tests.cluster.images import postgres_image
 from tests.cluster.postgres import psql, start_postgres
 from tests.cluster.steps import wait_until
 from tests.e2e.databases import CLOSED_GATE, WAIT_AT_GATE
@@ -130,6 +131,25 @@ def test_on_another_server(applied: Studio) -> None:
     assert done.status.rehearsal is not None
     assert done.status.rehearsal.passed
     assert psql(applied.cluster, other, f"SELECT count(*) FROM pg_database WHERE datname LIKE '{PREFIX}%'").strip() == "0"
+
+
+def test_on_a_server_in_the_pod(applied: Studio) -> None:
+    """Nothing is asked of the role or of the database's server, what touches the whole server is rehearsed, and the Job ends."""
+    applied.database.administer(f"ALTER ROLE {applied.database.user} NOCREATEDB")
+    files = GOOD | {"003_third.sql": f"ALTER DATABASE {applied.database.name} SET work_mem = '6MB';"}
+    rehearse(applied, files, where="Pod", server={"image": "localhost/no-such-postgres:1", "imagePullPolicy": "Never"})
+    missing = applied.wait_reason(Reason.IMAGE_PULL_FAILED, stalled=False)
+    assert "spec.rehearsal.server.image localhost/no-such-postgres:1" in missing.message
+    rehearse(applied, files, where="Pod", server={"image": postgres_image(), "imagePullPolicy": "Never", "storage": "1Gi"})
+    done = applied.wait(lambda seen: seen.ready and seen.status.version == "003", "Ready at 003", seconds=LONG_SECONDS)
+    assert done.status.rehearsal is not None
+    assert done.status.database is not None
+    assert done.status.backup is not None
+    assert done.status.rehearsal.passed
+    assert [file.name for file in done.status.rehearsal.files] == ["002_second.sql", "003_third.sql"]
+    assert done.status.rehearsal.server == done.status.database.server_version
+    assert done.status.backup.restored_at is not None
+    applied.kubectl("wait", "--for=condition=Complete", f"job/{applied.jobs()[-1]}", f"--timeout={RUN_SECONDS:.0f}s")
 
 
 def test_who_approves_sees_the_rehearsal_and_the_run_that_applies_backs_up_anew(applied: Studio) -> None:

@@ -20,6 +20,10 @@ def image(reference: str) -> dict[str, Any]:
     return {"source": {"image": {"reference": reference}}}
 
 
+def server(image: str) -> dict[str, Any]:
+    return {"rehearsal": {"where": "Pod", "server": {"image": image}}}
+
+
 def refused(changes: dict[str, Any], **lists: tuple[str, ...]) -> str | None:
     return not_allowed(spec(**changes), replace(RUNNER, allowed=AllowLists(**lists)))
 
@@ -35,6 +39,7 @@ def refused(changes: dict[str, Any], **lists: tuple[str, ...]) -> str | None:
         (s3(), {}),
         (image("registry/app:1"), {}),
         (image("registry.example.com/apps/studio@sha256:00"), {"images": ("other/*", "registry.example.com/apps/*")}),
+        (server("postgres:17"), {"images": ("other/*", "postgres:*")}),
         (s3(endpoint="https://minio.storage.svc:9000"), {}),
         (s3(endpoint="https://Minio.Storage.svc:9000/"), {"s3_hosts": ("minio.storage.svc",)}),
         (s3(region="eu-central-1"), {"s3_hosts": ("s3.eu-central-1.amazonaws.com/backups",)}),
@@ -54,6 +59,7 @@ def test_what_a_list_has_is_allowed(changes: dict[str, Any], lists: dict[str, tu
         ({"job": {"serviceAccountName": "axb"}}, {"service_accounts": ("a.b",)}, "axb"),
         (image("docker.io/evil:1"), {"images": ("registry.example.com/*",)}, "spec.source.image.reference is docker.io/evil:1"),
         (image("registry.example.com.evil/app:1"), {"images": ("registry.example.com/*",)}, "registry.example.com.evil/app:1"),
+        (server("docker.io/evil:1"), {"images": ("postgres:*",)}, "spec.rehearsal.server.image is docker.io/evil:1"),
         (s3(), {"s3_hosts": ()}, "s3.amazonaws.com/backups"),
         (s3(endpoint="https://evil.example"), {"s3_hosts": ("minio.storage.svc",)}, "evil.example/backups"),
         (s3(endpoint="https://minio.storage.svc.evil.example"), {"s3_hosts": ("minio.storage.svc",)}, "evil.example"),

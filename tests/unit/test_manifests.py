@@ -11,6 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
+from dbmigration.api.rehearsal import RehearsalServer
+from dbmigration.api.server_script import SCRIPT
+from dbmigration.kube.rehearsal_server import server_container
+
 ROOT = Path(__file__).resolve().parents[2]
 BASE = ROOT / "manifests" / "base"
 CHART = ROOT / "manifests" / "helm" / "dbmigration-operator"
@@ -40,6 +44,16 @@ def test_the_charts_admission_policy_is_the_bases() -> None:
     found = words(template("admission-policy.yaml"))
     for each in (*policy["spec"]["variables"], *policy["spec"]["validations"]):
         assert words(each["expression"]) in found
+
+
+def test_the_policy_knows_the_command_of_the_rehearsals_server() -> None:
+    server = server_container(RehearsalServer(image="postgres"))
+    (inside,) = next(d for d in documents(BASE / "admission-policy.yaml") if d["kind"] == "PodTemplate")["template"]["spec"][
+        "initContainers"
+    ]
+    assert inside["command"] == server["command"]
+    assert (inside["name"], inside["restartPolicy"]) == (server["name"], server["restartPolicy"])
+    assert words(SCRIPT) in words(template("admission-policy.yaml"))
 
 
 def test_the_charts_pod_is_the_bases() -> None:

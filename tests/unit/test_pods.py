@@ -154,6 +154,7 @@ def with_source(code: int, message: str = "", *, reason: str = "Error") -> dict[
 
 
 START_ERROR = 'failed to create containerd task: runc create failed: exec: "cp": executable file not found in $PATH: unknown'
+SERVER_TOO_LARGE = 'Usage of EmptyDir volume "rehearsal-server" exceeds the limit "10Gi".'
 TOO_LARGE = 'Usage of EmptyDir volume "migrations" exceeds the limit "1Gi".'
 
 
@@ -173,6 +174,7 @@ def evicted(message: str) -> dict[str, Any]:
         (with_source(128, START_ERROR, reason="StartError"), Reason.SOURCE_INVALID),
         (evicted(TOO_LARGE), Reason.SOURCE_TOO_LARGE),
         (evicted("The node was low on resource: memory."), None),
+        (evicted(SERVER_TOO_LARGE), None),
         (with_source(0), None),
     ],
 )
@@ -180,6 +182,39 @@ def test_why_an_images_files_could_not_be_copied(given_pod: dict[str, Any], reas
     found = pod_seen(given_pod)
     assert found.state is PodState.TERMINATED
     assert (found.source_failed.reason if found.source_failed else None) == reason
+
+
+@pytest.mark.parametrize("state", [terminated(143), None], ids=["the runner ended", "the runner is not told of"])
+def test_a_copy_that_outgrew_its_storage_names_the_field(state: dict[str, Any] | None) -> None:
+    found = pod_seen(pod(state, phase="Failed", reason="Evicted", message=SERVER_TOO_LARGE))
+    assert found.server_failed is not None
+    assert found.server_failed.reason is Reason.REHEARSAL_SERVER_FAILED
+    assert 'exceeds the limit "10Gi"' in found.server_failed.message
+    assert "spec.rehearsal.server.storage" in found.server_failed.message
+
+
+@pytest.mark.parametrize(
+    ("state", "before", "reason", "words"),
+    [
+        (waiting("ImagePullBackOff", "Back-off pulling image"), {}, Reason.IMAGE_PULL_FAILED, "Back-off pulling image"),
+        (waiting("CrashLoopBackOff", "back-off"), terminated(128, "StartError", 'exec: "sh": not found'), Reason.POD_NOT_STARTED, '"sh"'),
+        (waiting("PodInitializing"), {}, None, ""),
+        ({"running": {}}, {}, None, ""),
+    ],
+)
+def test_a_rehearsal_server_that_keeps_the_runner_waiting(
+    state: dict[str, Any], before: dict[str, Any], reason: Reason | None, words: str
+) -> None:
+    given_pod = pod(waiting("PodInitializing"))
+    given_pod["status"]["initContainerStatuses"] = [
+        {"name": "rehearsal-server", "image": "postgres:99", "state": state, "lastState": before}
+    ]
+    found = pod_seen(given_pod)
+    assert found.state is PodState.WAITING
+    assert (found.blocked.reason if found.blocked else None) == reason
+    if found.blocked:
+        assert "spec.rehearsal.server.image postgres:99" in found.blocked.message
+        assert words in found.blocked.message
 
 
 def test_the_image_of_the_files_that_cannot_be_pulled_is_told_like_any_other() -> None:

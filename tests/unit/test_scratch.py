@@ -66,14 +66,36 @@ OF_ITS_DATABASE = [
 ]
 
 
-def of(directory: Path, text: str) -> list[tuple[int, str]]:
+def of(directory: Path, text: str, *, own: bool = False) -> list[tuple[int, str]]:
     (directory / "001_x.sql").write_text(f"SELECT 1;\n{text};\n")
-    return list(server_wide(read_set(directory).files[0]))
+    return list(server_wide(read_set(directory).files[0], own=own))
 
 
 @pytest.mark.parametrize("statement", SERVER_WIDE)
 def test_what_reaches_beyond_its_database_is_found_with_its_line(statement: str, tmp_path: Path) -> None:
     assert [line for line, _ in of(tmp_path, statement)] == [3 if statement.startswith("--") else 2]
+
+
+LEAVES_THE_SERVER = [
+    "CREATE TABLESPACE fast LOCATION '/x'",
+    "CREATE SUBSCRIPTION s CONNECTION 'x' PUBLICATION p",
+    "COPY t TO PROGRAM 'cat'",
+    "COPY t FROM PROGRAM 'cat'",
+    "COPY t TO '/tmp/x'",
+    "SELECT dblink_exec('dbname=x', 'DELETE FROM t')",
+    "DO $$ BEGIN CREATE ROLE app; PERFORM dblink('dbname=x', 'SELECT 1'); END $$",
+    "DO $$ BEGIN EXECUTE 'CREATE ROLE app; DROP SUBSCRIPTION s'; END $$",
+]
+
+
+@pytest.mark.parametrize("statement", LEAVES_THE_SERVER)
+def test_what_leaves_a_server_of_our_own_is_found(statement: str, tmp_path: Path) -> None:
+    assert [line for line, _ in of(tmp_path, statement, own=True)] == [2]
+
+
+@pytest.mark.parametrize("statement", sorted({*SERVER_WIDE, *OF_ITS_DATABASE} - {*LEAVES_THE_SERVER}))
+def test_what_stays_on_a_server_of_our_own_is_not(statement: str, tmp_path: Path) -> None:
+    assert of(tmp_path, statement, own=True) == []
 
 
 @pytest.mark.parametrize("statement", OF_ITS_DATABASE)

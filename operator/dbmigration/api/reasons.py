@@ -103,6 +103,7 @@ class Reason(StrEnum):
     RESTORE_FAILED = "RestoreFailed"
     SWAP_FAILED = "SwapFailed"
     REHEARSAL_FAILED = "RehearsalFailed"
+    REHEARSAL_SERVER_FAILED = "RehearsalServerFailed"
     OUTCOME_UNKNOWN = "OutcomeUnknown"
     INTERNAL_ERROR = "InternalError"
 

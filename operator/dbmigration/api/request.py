@@ -17,6 +17,7 @@ SECRET_DIR = "/run/dbmigration/secret"  # noqa: S105 - a folder's name
 REHEARSAL_SECRET_DIR = "/run/dbmigration/rehearsal"  # noqa: S105 - a folder's name
 CA_DIR = "/run/dbmigration/ca"
 GIT_SECRET_DIR = "/run/dbmigration/git"  # noqa: S105 - a folder's name
+REHEARSAL_SERVER_DIR = "/run/dbmigration/rehearsal-server"
 GIT_CA_DIR = "/run/dbmigration/git-ca"
 BACKUP_DIR = "/backup"
 TERMINATION_LOG = "/dev/termination-log"
@@ -98,15 +99,28 @@ class BackupRequest(Model):
     secret_keys: SecretKeys = Field(default_factory=SecretKeys)
 
 
+class RehearsalServerRequest(Model):
+    """The PostgreSQL beside the runner, which waits at REHEARSAL_SERVER_DIR to be told how to start. `image` is for messages.
+
+    `storage`: bytes that it may fill; `parameters`: more lines of its postgresql.conf.
+    """
+
+    image: str
+    storage: int
+    parameters: dict[str, str] = Field(default_factory=dict)
+
+
 class RehearsalRequest(Model):
     """Try the pending files in a restored copy first; how `run.options.Rehearsal` says it.
 
-    `secret_name`: the copy is on another server, whose Secret is mounted at REHEARSAL_SECRET_DIR. `proved_plan`: the hash of a plan that
+    `secret_name`: the copy is on another server, whose Secret is mounted at REHEARSAL_SECRET_DIR; `server`: on one within the pod.
+    `proved_plan`: the hash of a plan that
     has been rehearsed, need not be again, and took `proved_ms` by file ("*": all files that are not named).
     """
 
     secret_name: str | None = None
     secret_keys: SecretKeys = Field(default_factory=SecretKeys)
+    server: RehearsalServerRequest | None = None
     max_lock_ms: int | None = None
     fail_on_rewrite: bool = False
     jobs: int = 1

@@ -21,7 +21,6 @@ from dbmigration.api.fields import (
     Identifier,
     ObjectName,
     PlanHash,
-    Quantities,
     SpecModel,
     Target,
     Version,
@@ -30,6 +29,7 @@ from dbmigration.api.fields import (
 )
 from dbmigration.api.gates import Approval, Promotion, Window
 from dbmigration.api.rehearsal import Rehearsal, RehearsalMode
+from dbmigration.api.resources import Resources
 from dbmigration.api.sources import Source
 
 
@@ -95,15 +95,6 @@ class Retry(SpecModel):
         Field(json_schema_extra=rules(DURATION_RULE, rule("duration(self) >= duration('1s')", "retry.backoff is at least 1s"))),
     ] = "10s"
     """Pause before the second attempt; it doubles with each failure, up to 5 minutes."""
-
-
-class Resources(SpecModel):
-    """Compute resources of the run's container, as in a pod."""
-
-    requests: Quantities = Field(default_factory=dict)
-    """What the scheduler reserves."""
-    limits: Quantities = Field(default_factory=dict)
-    """What the container may use at most."""
 
 
 class LocalObjectRef(SpecModel):

@@ -203,7 +203,12 @@ _STEPS: Final[Mapping[Reason, tuple[str, ...]]] = MappingProxyType(
         ),
         Reason.REHEARSAL_UNSAFE: (
             f"do what {{where}} does to the whole server by hand, or set spec.rehearsal.mode to Off for this time: {_EDIT}",
-            f"or rehearse on a server of its own (spec.rehearsal.where): {_EDIT}",
+            f"or rehearse on a server of its own (spec.rehearsal.where: Pod): {_EDIT}",
+            _READ,
+        ),
+        Reason.REHEARSAL_SERVER_FAILED: (
+            f"give the server what the message names, in spec.rehearsal.server: {_EDIT}",
+            f"or rehearse on another server (spec.rehearsal.where), or not at all (mode: Off): {_EDIT}",
             _READ,
         ),
         Reason.RESTORE_FAILED: (

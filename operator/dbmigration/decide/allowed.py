@@ -1,4 +1,4 @@
-"""What those who run the operator let a resource name: service accounts, images that bring files, S3 hosts. Pure.
+"""What those who run the operator let a resource name: service accounts, images beside our own, S3 hosts. Pure.
 
 A pattern is a text in which `*` stands for anything. An empty list allows nothing, `*` everything but a metadata address.
 """
@@ -60,6 +60,9 @@ def _refusals(spec: Spec, allowed: AllowLists) -> Iterator[str]:
     image = spec.source.image
     if image is not None and not allows(allowed.images, image.reference):
         yield refusal("spec.source.image.reference", image.reference, allowed.images, IMAGES_SETTING)
+    server = spec.rehearsal.server if spec.rehearsal is not None else None
+    if server is not None and not allows(allowed.images, server.image):
+        yield refusal("spec.rehearsal.server.image", server.image, allowed.images, IMAGES_SETTING)
     s3 = spec.backup.destination.s3 if spec.backup.destination else None
     if s3 is not None and not allows_host(allowed.s3_hosts, s3_host(s3), s3.bucket):
         yield refusal("spec.backup.destination.s3", f"{s3_host(s3)}/{s3.bucket}", allowed.s3_hosts, S3_SETTING)

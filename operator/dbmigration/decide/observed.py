@@ -90,7 +90,8 @@ class PodSeen:
     """`disrupted`: deleted, evicted or lost with its node, so that how it ended says nothing about the run.
 
     `scheduled_at`: when it got its node, None while it has none. `source_failed`: why the files of an image could not be copied, so that
-    the runner never started; `source_image`: the image that they were copied from, by digest.
+    the runner never started; `source_image`: the image that they were copied from, by digest. `server_failed`: why the pod was ended
+    for the PostgreSQL that the rehearsal is on.
     """
 
     state: PodState
@@ -102,6 +103,7 @@ class PodSeen:
     scheduled_at: datetime | None = None
     source_failed: Blocked | None = None
     source_image: str | None = None
+    server_failed: Blocked | None = None
 
 
 @dataclass(frozen=True, slots=True)

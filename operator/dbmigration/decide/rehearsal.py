@@ -8,7 +8,7 @@ from dbmigration.api.durations import milliseconds
 from dbmigration.api.reasons import Reason
 from dbmigration.api.rehearsal import Rehearsal
 from dbmigration.api.report import RehearsalReport
-from dbmigration.api.request import RehearsalRequest, SecretKeys
+from dbmigration.api.request import RehearsalRequest, RehearsalServerRequest, SecretKeys
 from dbmigration.api.spec import Spec
 from dbmigration.api.status import RunStatus
 from dbmigration.decide import keys
@@ -29,12 +29,20 @@ def rehearsal_request(o: Observed, spec: Spec, now: datetime) -> RehearsalReques
     return RehearsalRequest(
         secret_name=reference.name if reference else None,
         secret_keys=_secret_keys(asked),
+        server=_server(asked),
         max_lock_ms=asked.max_lock_seconds * 1000 if asked.max_lock_seconds is not None else None,
         fail_on_rewrite=asked.fail_on_rewrite,
         jobs=asked.jobs,
         proved_plan=known.plan_hash if known is not None else None,
         proved_ms=_times(known) if known is not None else {},
     )
+
+
+def _server(asked: Rehearsal) -> RehearsalServerRequest | None:
+    server = asked.server
+    if server is None:
+        return None
+    return RehearsalServerRequest(image=server.image, storage=server.storage_bytes, parameters=server.parameters)
 
 
 def _secret_keys(asked: Rehearsal) -> SecretKeys:

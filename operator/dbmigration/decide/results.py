@@ -29,6 +29,9 @@ class Result:
 
 def result_of(job: JobSeen) -> Result:
     """The result of a Job that has ended."""
+    outgrown = job.pod.server_failed
+    if outgrown is not None and (job.report is None or (job.report.outcome is Outcome.INTERRUPTED and not job.report.executed_sql)):
+        return Result(Outcome.FAILED, outgrown.reason, outgrown.message, transient=False, report=job.report)
     if job.report is not None:
         return replace(_reported(job, job.report), source_image=job.pod.source_image)
     if job.pod.source_failed is not None:

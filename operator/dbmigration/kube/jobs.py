@@ -5,8 +5,8 @@ optionally, so that the runner says clearly what is missing where a pod would ha
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 from dbmigration.api.backup import BackupDestination, S3Destination
 from dbmigration.api.names import (
@@ -38,12 +38,15 @@ from dbmigration.api.request import (
     Model,
     ResourceRef,
 )
-from dbmigration.api.spec import Resources, Spec
+from dbmigration.api.resources import Resources
+from dbmigration.api.spec import Spec
 from dbmigration.decide.decision import StartRun
 from dbmigration.decide.looks import LOOK_SECONDS
 from dbmigration.decide.observed import Runner
+from dbmigration.kube import rehearsal_server
 from dbmigration.kube.files import files_containers, files_mounts
 from dbmigration.kube.mounts import Manifest, Mount, ca_volume, mount, secret_volume
+from dbmigration.kube.rehearsal_server import server_annotations, server_container, server_mount, server_volumes
 
 RUNNER_UID: Final = 65532
 TTL_SECONDS: Final = 7 * 24 * 3600
@@ -73,11 +76,18 @@ def build_job(start: StartRun, spec: Spec, runner: Runner) -> Manifest:
         **({PURPOSE_ANNOTATION: LOOK} if start.request.look_only else {}),
     }
     mounts = _mounts(spec, backup=start.request.backup.required)
+    server = spec.rehearsal.server if spec.rehearsal is not None and start.request.rehearsal is not None else None
+    if server is not None:
+        mounts.append(server_mount(server))
     pod = pod_of("run", (REQUEST_VARIABLE, start.request), mounts, spec, runner)
-    copying = [container | _confined(None) for container in files_containers(spec.source)]
-    if copying:
-        pod["initContainers"] = copying
+    before = [container | _confined(None) for container in files_containers(spec.source)]
     owned = Owned(KIND, resource, {UID_LABEL: resource.uid}, {RESOURCE_ANNOTATION: resource.name})
+    if server is not None:
+        before.append(server_container(server) | _confined(server.resources, rehearsal_server.DEFAULT_RESOURCES))
+        pod["volumes"] += server_volumes()
+        owned = replace(owned, pod_annotations=server_annotations(RUNNER_UID))
+    if before:
+        pod["initContainers"] = before
     job = job_of(start.job_name, owned, run, pod, spec)
     deadline = LOOK_SECONDS if start.request.look_only else spec.job.active_deadline_seconds
     if deadline is not None:
@@ -87,12 +97,13 @@ def build_job(start: StartRun, spec: Spec, runner: Runner) -> Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Owned:
-    """Whose Job it is, and the labels and annotations by which Job and pod are found again."""
+    """Whose Job it is, and the labels and annotations by which Job and pod are found again. `pod_annotations`: more of the pod's alone."""
 
     kind: str
     resource: ResourceRef
     labels: dict[str, str]
     annotations: dict[str, str]
+    pod_annotations: dict[str, str] = field(default_factory=dict)
 
 
 def job_of(name: str, owned: Owned, annotations: dict[str, str], pod: Manifest, spec: Spec) -> Manifest:
@@ -107,7 +118,13 @@ def job_of(name: str, owned: Owned, annotations: dict[str, str], pod: Manifest, 
         "template": {
             "metadata": {
                 "labels": {**_DEFAULT_LABELS, **spec.job.labels, **labels},
-                "annotations": {**_DEFAULT_ANNOTATIONS, **spec.job.annotations, **_STAY_ANNOTATIONS, **owned.annotations},
+                "annotations": {
+                    **_DEFAULT_ANNOTATIONS,
+                    **spec.job.annotations,
+                    **_STAY_ANNOTATIONS,
+                    **owned.annotations,
+                    **owned.pod_annotations,
+                },
             },
             "spec": pod,
         },
@@ -222,10 +239,10 @@ def bucket_mounts(destination: S3Destination) -> list[Mount]:
     return [mount("s3", S3_SECRET_DIR, secret_volume(destination.secret_ref.name), read_only=True)]
 
 
-def _confined(resources: Resources | None) -> Manifest:
+def _confined(resources: Resources | None, default: dict[str, Any] = DEFAULT_RESOURCES) -> Manifest:
     """What every container of the pod gets, whatever its image."""
     return {
-        "resources": resources.model_dump(mode="json", exclude_defaults=True) if resources is not None else DEFAULT_RESOURCES,
+        "resources": resources.model_dump(mode="json", exclude_defaults=True) if resources is not None else default,
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,

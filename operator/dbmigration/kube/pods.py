@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from dbmigration.api.conditions import clip
-from dbmigration.api.names import RUNNER_CONTAINER, SOURCE_CONTAINER
+from dbmigration.api.names import RUNNER_CONTAINER, SERVER_CONTAINER, SOURCE_CONTAINER
 from dbmigration.api.reasons import Reason
 from dbmigration.decide.observed import Blocked, PodSeen, PodState
 
@@ -24,7 +24,7 @@ def pod_seen(pod: JsonObject) -> PodSeen:
     status = pod.get("status") or {}
     disrupted = _disrupted(pod, status)
     state = (_runner_status(status) or {}).get("state") or {}
-    source = _source_status(status)
+    source = _init_status(status, SOURCE_CONTAINER)
     if "terminated" in state:
         ended = state["terminated"]
         return PodSeen(
@@ -33,14 +33,16 @@ def pod_seen(pod: JsonObject) -> PodSeen:
             exit_reason=ended.get("reason"),
             disrupted=disrupted,
             source_image=_image_of(source),
+            server_failed=_server_failure(status),
         )
     if status.get("phase") in ("Failed", "Succeeded"):
         # Before the runner was ever made: evicted, or there was nothing to run it on.
-        failed = source_failure(status, source)
-        return PodSeen(PodState.TERMINATED, exit_reason=status.get("reason"), disrupted=True, source_failed=failed)
+        outgrown = _server_failure(status)
+        failed = source_failure(status, source) if outgrown is None else None
+        return PodSeen(PodState.TERMINATED, exit_reason=status.get("reason"), disrupted=True, source_failed=failed, server_failed=outgrown)
     if "running" in state:
         return PodSeen(PodState.RUNNING, disrupted=disrupted)
-    blocked = _blocked(status, source.get("state") or {}) or _blocked(status, state)
+    blocked = _blocked(status, source.get("state") or {}) or _server_blocked(status) or _blocked(status, state)
     return PodSeen(PodState.WAITING, blocked=blocked, disrupted=disrupted, scheduled_at=_scheduled_at(status))
 
 
@@ -92,8 +94,30 @@ def source_failure(status: JsonObject, source: JsonObject) -> Blocked | None:
     return Blocked(Reason.SOURCE_INVALID, clip(told))
 
 
-def _source_status(status: JsonObject) -> JsonObject:
-    return next((c for c in status.get("initContainerStatuses") or () if c.get("name") == SOURCE_CONTAINER), {})
+def _server_failure(status: JsonObject) -> Blocked | None:
+    """kubelet measures what a volume holds from time to time, and ends a pod whose volume has outgrown its limit."""
+    words = str(status.get("message") or "")
+    if status.get("reason") != "Evicted" or f'"{SERVER_CONTAINER}"' not in words:
+        return None
+    told = f"the copy for the rehearsal does not fit: {words}; raise spec.rehearsal.server.storage. The database itself was not touched"
+    return Blocked(Reason.REHEARSAL_SERVER_FAILED, clip(told))
+
+
+def _server_blocked(status: JsonObject) -> Blocked | None:
+    """The image of the rehearsal's server cannot be pulled or run: the runner waits for it."""
+    server = _init_status(status, SERVER_CONTAINER)
+    state = server.get("state") or {}
+    blocked = _blocked(status, state) if "waiting" in state else None
+    if blocked is None:
+        return None
+    ended = (server.get("lastState") or {}).get("terminated") or {}
+    words = str(ended.get("message") or "").strip()
+    told = f"spec.rehearsal.server.image {server.get('image', '')}: {blocked.message}{f' ({words})' if words else ''}"
+    return Blocked(blocked.reason, clip(told))
+
+
+def _init_status(status: JsonObject, name: str) -> JsonObject:
+    return next((c for c in status.get("initContainerStatuses") or () if c.get("name") == name), {})
 
 
 def _image_of(source: JsonObject) -> str | None:

@@ -82,13 +82,17 @@ def _has_meta(session: Session) -> bool:
     return found
 
 
-def carry_properties(outside: Session, live: str, copy: str, say: Callable[[str], None]) -> None:
-    """On the restored database, while it still has its own name: a failure here has changed nothing that is in use."""
+def carry_properties(outside: Session, live: str, copy: str, say: Callable[[str], None], *, live_session: Session | None = None) -> None:
+    """On the restored database, while it still has its own name: a failure here has changed nothing that is in use.
+
+    `live_session`: where `live` is on another server, a session there.
+    """
     name = identifier(copy)
-    owner, limit = outside.query(
+    of_live = live_session or outside
+    owner, limit = of_live.query(
         "SELECT pg_catalog.pg_get_userbyid(datdba), datconnlimit FROM pg_catalog.pg_database WHERE datname = %s", (live,)
     )[0]
-    comment = outside.query(
+    comment = of_live.query(
         "SELECT pg_catalog.shobj_description(oid, 'pg_database') FROM pg_catalog.pg_database WHERE datname = %s", (live,)
     )[0][0]
     _try(outside, f"COMMENT ON DATABASE {name} IS {'NULL' if comment is None else literal(comment)}", say)
@@ -96,12 +100,12 @@ def carry_properties(outside: Session, live: str, copy: str, say: Callable[[str]
     outside.query(f"ALTER DATABASE {name} CONNECTION LIMIT {limit:d}")
     for grantee, _, _ in _grants(outside, copy):
         outside.query(f"REVOKE ALL ON DATABASE {name} FROM {grantee}")
-    for grantee, privilege, grantable in _grants(outside, live):
+    for grantee, privilege, grantable in _grants(of_live, live):
         outside.query(f"GRANT {privilege} ON DATABASE {name} TO {grantee}{' WITH GRANT OPTION' if grantable else ''}")
-    of_copy, of_live = _settings(outside, copy), _settings(outside, live)
-    for role in {role for role, _ in of_copy}:
+    settings = _settings(of_live, live)
+    for role in {role for role, _ in _settings(outside, copy)}:
         _try(outside, f"ALTER {_subject(role, name)} RESET ALL", say)
-    for role, stored in of_live:
+    for role, stored in settings:
         _try(outside, f"ALTER {_subject(role, name)} SET {setting_words(stored)}", say)
 
 

@@ -61,6 +61,12 @@ class Temporary:
         """Its final name: from now on it stays. Nobody may be connected to it. Raises what the server says against it."""
         self.orders.query(f"ALTER DATABASE {identifier(self.name)} RENAME TO {identifier(name)}")
 
+    def rename(self, name: str) -> None:
+        """Another name; it is dropped under that one. Nobody may be connected to it. Raises what the server says against it."""
+        self.keep_as(name)
+        self.name = name
+        self.conninfo = ConnInfo({**self.conninfo.parameters, "dbname": name})
+
     def close(self) -> None:
         self._session.close()
 
@@ -138,6 +144,12 @@ def _create(made: Temporary, definition: Definition, say: Callable[[str], None],
     try:
         session.query(f"CREATE DATABASE {name} {definition.options}")
     except DbmigrationError as error:
+        if "locale" in error.message:
+            raise Permanent(
+                Reason.RESTORE_FAILED,
+                f"a database like that of the backup cannot be made on this server: {error.message}. Add the locale to its system or image "
+                "(localedef)",
+            ) from None
         if error.place.sqlstate != "42501":
             raise
         raise Permanent(Reason.PERMISSION_DENIED, f"role {session.server.user} may not create a database: {denied}") from None

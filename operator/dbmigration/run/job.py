@@ -35,6 +35,7 @@ from dbmigration.run.stop import StopRequest
 if TYPE_CHECKING:
     from dbmigration.backup.s3 import Bucket
     from dbmigration.run.fetched import Fetch
+    from dbmigration.run.rehearsal_server import ServerBeside
 
 LOCK_WAIT = 600.0
 """Seconds that a Job waits for another runner before it says LockHeld and leaves the retry to the operator."""
@@ -236,8 +237,20 @@ def _rehearsal(request: api.RehearsalRequest) -> Rehearsal:
             error.message = f"{REHEARSAL_SERVER} {request.secret_name}: {error.message}"
             raise
     return Rehearsal(
-        server, request.max_lock_ms, request.fail_on_rewrite, request.jobs, proved_plan=request.proved_plan, proved_ms=request.proved_ms
+        server=server,
+        beside=_beside(request.server) if request.server is not None else None,
+        max_lock_ms=request.max_lock_ms,
+        fail_on_rewrite=request.fail_on_rewrite,
+        jobs=request.jobs,
+        proved_plan=request.proved_plan,
+        proved_ms=request.proved_ms,
     )
+
+
+def _beside(request: api.RehearsalServerRequest) -> "ServerBeside":
+    from dbmigration.run.rehearsal_server import ServerBeside
+
+    return ServerBeside(Path(api.REHEARSAL_SERVER_DIR), request.image, request.storage, request.parameters)
 
 
 def bucket_of(request: api.S3Request) -> "Bucket":

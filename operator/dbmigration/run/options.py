@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dbmigration.postgres.claim import Owner
     from dbmigration.postgres.conninfo import ConnInfo
     from dbmigration.run.fetched import Fetch
+    from dbmigration.run.rehearsal_server import ServerBeside
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,8 @@ class ExternalBackup:
 
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
-    """Run the pending files in a restored copy first. `server` None: the copy is made beside the database, on its own server.
+    """Run the pending files in a restored copy first. `server` None: the copy is made beside the database, on its own server; `beside`: on
+    one of the run's own instead.
 
     `max_lock_ms` and `fail_on_rewrite`: what is refused although it ran (None, False: nothing). `jobs`: connections of pg_restore.
     `proved_plan`: the hash of a plan that passed before and is taken at its word, as is what an interrupted run left of it; `proved_ms`:
@@ -58,6 +60,7 @@ class Rehearsal:
     """
 
     server: "ConnInfo | None" = None
+    beside: "ServerBeside | None" = None
     max_lock_ms: int | None = None
     fail_on_rewrite: bool = False
     jobs: int = 1

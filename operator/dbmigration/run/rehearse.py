@@ -24,6 +24,7 @@ from dbmigration.postgres.trace import Rewrite, TableLock, Timed, Trace, stronge
 from dbmigration.run.engine import Engine
 from dbmigration.run.options import BackupTarget, Rehearsal
 from dbmigration.run.progress import Step
+from dbmigration.run.rehearsal_server import FIELD, CopyPlace, SharedPlace, own_place, start_server
 from dbmigration.run.result import Done, RunResult, now
 from dbmigration.run.source import history_table
 from dbmigration.run.steps import Words
@@ -77,7 +78,7 @@ def rehearse(engine: Engine, dump: Path | None, asked: Rehearsal) -> RunResult:
             if dump is None:
                 folder = Path(stack.enter_context(TemporaryDirectory(prefix="dbmigration-")))
                 dump = _fresh_backup(engine, folder)
-            rehearse_plan(engine, dump, engine.read_files(result), asked, result)
+            rehearse_plan(engine, dump, engine.read_files(result), asked, result, SharedPlace(asked.server or engine.conninfo))
     except DbmigrationError as error:
         result.error = error
     result.finished_at = now()
@@ -87,19 +88,20 @@ def rehearse(engine: Engine, dump: Path | None, asked: Rehearsal) -> RunResult:
 def look_at_place(engine: Engine, session: Session, plan: Plan, asked: Rehearsal) -> None:
     """Refuse, before a backup is taken for it, what the rehearsal would end with; and drop what a killed one left there.
 
-    Raises Permanent REHEARSAL_UNSAFE with file and line, SPEC_INVALID for a server of another major version, Transient PERMISSION_DENIED,
-    and what `connect` raises.
+    A server beside the run is started for it. Raises Permanent REHEARSAL_UNSAFE with file and line, SPEC_INVALID for a server of another
+    major version, REHEARSAL_SERVER_FAILED, Transient PERMISSION_DENIED, and what `connect` raises.
     """
     from dbmigration.postgres.temporary import drop_leftovers
 
-    _refuse_server_wide(plan)
+    _refuse_server_wide(plan, own=asked.beside is not None)
 
     def look(there: Session) -> None:
         if there.server.major != session.server.major:
             raise Permanent(
                 Reason.SPEC_INVALID,
                 f"the server for the rehearsal is PostgreSQL {there.server.version}, and the database's is {session.server.version}: they "
-                "have to be of one major version",
+                "have to be of one major version"
+                + (f"; name an image of PostgreSQL {session.server.major} in {FIELD}.image" if asked.beside is not None else ""),
             )
         if not there.query("SELECT rolcreatedb OR rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user")[0][0]:
             raise Transient(
@@ -108,9 +110,14 @@ def look_at_place(engine: Engine, session: Session, plan: Plan, asked: Rehearsal
             )
         drop_leftovers(there, PREFIX, lambda line: engine.say(Step.REHEARSE, line, finished=True))
         size = session.query("SELECT pg_catalog.pg_database_size(pg_catalog.current_database())")[0][0]
-        where = "the database's own server" if asked.server is None else "the other server"
+        where = "the server beside the run" if asked.beside else "the other server" if asked.server else "the database's own server"
         engine.say(Step.REHEARSE, f"the copy will take about {size / 1e6:.0f} MB on {where}", finished=True)
 
+    if asked.beside is not None:
+        beside = start_server(engine, session, asked.beside)
+        with connect(beside, application_name="dbmigration/rehearsal", settings=Settings()) as there:
+            look(there)
+        return
     if asked.server is None:
         look(session)
         return
@@ -127,17 +134,20 @@ def rehearse_backup(engine: Engine, session: Session, files: MigrationSet, asked
     target, backup = engine.options.backup, result.backup
     assert target is not None and backup is not None  # noqa: S101, PT018 - the caller has backed up
     try:
+        place: CopyPlace = SharedPlace(asked.server or engine.conninfo)
+        if asked.beside is not None:
+            place = own_place(engine, session, asked.beside)
         with _as_file(engine, target, backup) as dump:
-            rehearse_plan(engine, dump, files, asked, result)
+            rehearse_plan(engine, dump, files, asked, result, place)
     finally:
         engine.stop.attach(session)
 
 
-def rehearse_plan(engine: Engine, dump: Path, files: MigrationSet, asked: Rehearsal, result: RunResult) -> None:
+def rehearse_plan(engine: Engine, dump: Path, files: MigrationSet, asked: Rehearsal, result: RunResult, place: CopyPlace) -> None:
     """Restore `dump` into a temporary database, run the pending files of `result.plan` there, and drop it. `result` gets what was found.
 
-    Raises Permanent REHEARSAL_FAILED with file and line where a file fails or exceeds a limit, RESTORE_FAILED, and the Transient errors
-    of the restore and of the files: those prove nothing, and leave `result.rehearsal` as it was.
+    Raises Permanent REHEARSAL_FAILED with file and line where a file fails or exceeds a limit, RESTORE_FAILED, REHEARSAL_SERVER_FAILED, and
+    the Transient errors of the restore and of the files: those and a failed server prove nothing, and leave `result.rehearsal` as it was.
     """
     from dbmigration.backup.restore import restored_copy
 
@@ -151,8 +161,7 @@ def rehearse_plan(engine: Engine, dump: Path, files: MigrationSet, asked: Rehear
     found = Rehearsed(plan.hash, "", "", ran.started_at, ran.started_at, 0.0)
     engine.say(Step.REHEARSE, f"restoring {dump.name} into a copy")
     try:
-        place = asked.server or engine.conninfo
-        with restored_copy(place, dump, stop=engine.stop, say=say, jobs=asked.jobs, prefix=PREFIX, private=True) as copy:
+        with restored_copy(place.conninfo, dump, stop=engine.stop, say=say, jobs=asked.jobs, prefix=PREFIX, private=True) as copy:
             restored = replace(copy.backup, restored_at=now())
             result.backup = restored if result.backup is None else replace(result.backup, restored_at=restored.restored_at)
             found = replace(
@@ -161,9 +170,12 @@ def rehearse_plan(engine: Engine, dump: Path, files: MigrationSet, asked: Rehear
                 server_version=copy.database.orders.server.version,
                 restore_s=copy.restore_s + copy.compare_s,
             )
-            _run_files(engine, copy.database.conninfo, files, plan.hash, trace, ran)
+            _run_files(engine, place.moved_in(copy), files, plan.hash, trace, ran)
         failure = _over_a_limit(trace, ran, asked)
-    except Permanent as error:
+    except DbmigrationError as raised:
+        error = place.explained(raised)
+        if not isinstance(error, Permanent) or error.reason is Reason.REHEARSAL_SERVER_FAILED:
+            raise error from None
         failure = _as_failure_of_the_rehearsal(error)
     done = (*ran.applied, *ran.seeded)
     result.rehearsed_ms = {each.name: each.duration_ms for each in done}
@@ -258,19 +270,21 @@ def _as_failure_of_the_rehearsal(error: Permanent) -> Permanent:
     )
 
 
-def _refuse_server_wide(plan: Plan) -> None:
-    """Only what is run in a rehearsal."""
+def _refuse_server_wide(plan: Plan, *, own: bool) -> None:
+    """Only what is run in a rehearsal. On a server of the run's own, only what reaches out of that."""
     from dbmigration.scratch.server_wide import server_wide
 
     for file in (*plan.pending, *plan.pending_seeds):
         for script in (file, file.verify):
-            for line, what in server_wide(script) if script is not None else ():
-                raise Permanent(
-                    Reason.REHEARSAL_UNSAFE,
-                    f"{what} touches the whole server, and the rehearsal would be on one that others use: leave it out of the migration, "
-                    "or rehearse nothing this time",
-                    place=Place(script.name if script is not None else None, line),
+            for line, what in server_wide(script, own=own) if script is not None else ():
+                why = (
+                    "reaches beyond the server, or counts on what only the database's own has: leave it out of the migration, or rehearse "
+                    "nothing this time"
+                    if own
+                    else "touches the whole server, and the rehearsal would be on one that others use: leave it out of the migration, "
+                    "rehearse on a server of the run's own (spec.rehearsal.where: Pod), or rehearse nothing this time"
                 )
+                raise Permanent(Reason.REHEARSAL_UNSAFE, f"{what} {why}", place=Place(script.name if script is not None else None, line))
 
 
 @contextmanager

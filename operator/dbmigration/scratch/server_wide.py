@@ -83,6 +83,11 @@ _IN_A_BODY: Final = re.compile(
     re.IGNORECASE,
 )
 
+_BEYOND_THE_SERVER: Final = re.compile(
+    r"SUBSCRIPTION|DBLINK|\bPROGRAM\b|COPY to a file|LO_EXPORT|PG_FILE_WRITE|CREATE\s+TABLESPACE", re.IGNORECASE
+)
+"""Among what `_reaches` says."""
+
 _DYNAMIC: Final = re.compile(r"\bexecute\b(?:'(?:[^']|'')*'|[^;'])*", re.IGNORECASE)
 """An EXECUTE of PL/pgSQL up to its semicolon."""
 
@@ -101,38 +106,46 @@ def refuse_server_wide(files: Iterable[MigrationFile], where: str = "the scratch
                 )
 
 
-def server_wide(script: MigrationFile | Script) -> Iterator[tuple[int, str]]:
-    """(line, command) of each statement that reaches beyond its database."""
+def server_wide(script: MigrationFile | Script, *, own: bool = False) -> Iterator[tuple[int, str]]:
+    """(line, command) of each statement that reaches beyond its database. `own`: beyond its server, for that is for this alone.
+
+    Subscriptions, dblink and programs talk to others; files and folders of the server's machine are not those of another.
+    """
     for part in read_statements(script.path, script.part):
-        if isinstance(part, Statement) and (what := _reaches(part.sql)):
-            yield part.line, what
+        if isinstance(part, Statement):
+            for what in _reaches(part.sql):
+                if not own or _BEYOND_THE_SERVER.search(what):
+                    yield part.line, what
+                    break
 
 
-def _reaches(sql: bytes) -> str | None:
+def _reaches(sql: bytes) -> Iterator[str]:
     word = _FIRST_WORD.match(sql)
     calls = _CALL.search(sql)
     if not calls and (word is None or word[1].upper() not in _WORTH_PARSING):
-        return None
+        return
     node = tree.parse_one(sql)
     if node is None:
-        found = _IN_A_BODY.search(mask_literals(sql.decode("utf-8", "replace"), limit=None))
-        return found[0].upper() if found else None
-    return _by_kind(node) or (_by_call(node) if calls else None)
+        yield from (found[0].upper() for found in _IN_A_BODY.finditer(mask_literals(sql.decode("utf-8", "replace"), limit=None)))
+        return
+    yield from _by_kind(node)
+    if calls:
+        yield from _by_call(node)
 
 
-def _by_kind(node: "Node") -> str | None:
+def _by_kind(node: "Node") -> Iterator[str]:
     kind = node.WhichOneof("node") or ""
     if kind in _KINDS:
-        return _KINDS[kind]
-    if kind in _ON_AN_OBJECT:
+        yield _KINDS[kind]
+    elif kind in _ON_AN_OBJECT:
         field, command = _ON_AN_OBJECT[kind]
-        return _on_a_shared_object(getattr(getattr(node, kind), field), command)
-    if kind == "copy_stmt" and (node.copy_stmt.is_program or (node.copy_stmt.filename and not node.copy_stmt.is_from)):
-        return "COPY to a file or a program of the server"
-    if kind in ("do_stmt", "create_function_stmt"):
-        found = _in_body(_body(node))
-        return f"{found[0].upper().rstrip('( ')} in the body of {'DO' if kind == 'do_stmt' else 'a function'}" if found else None
-    return None
+        shared = _on_a_shared_object(getattr(getattr(node, kind), field), command)
+        yield from (shared,) if shared else ()
+    elif kind == "copy_stmt" and (node.copy_stmt.is_program or (node.copy_stmt.filename and not node.copy_stmt.is_from)):
+        yield "COPY to a file or a program of the server"
+    elif kind in ("do_stmt", "create_function_stmt"):
+        for found in _in_body(_body(node)):
+            yield f"{found[0].upper().rstrip('( ')} in the body of {'DO' if kind == 'do_stmt' else 'a function'}"
 
 
 def _on_a_shared_object(object_type: int, command: str) -> str | None:
@@ -148,14 +161,15 @@ def _on_a_shared_object(object_type: int, command: str) -> str | None:
     return f"{command} on a {shared[object_type]}" if object_type in shared else None
 
 
-def _by_call(node: "Node") -> str | None:
-    return next((f"{name}()" for name in _FUNCTIONS if tree.calls(node, name)), None)
+def _by_call(node: "Node") -> Iterator[str]:
+    return (f"{name}()" for name in _FUNCTIONS if tree.calls(node, name))
 
 
-def _in_body(code: str) -> "re.Match[str] | None":
+def _in_body(code: str) -> "Iterator[re.Match[str]]":
     """In what the code says itself and in what it puts together for EXECUTE; a message that only names a command is none."""
-    direct = _IN_A_BODY.search(mask_literals(code, limit=None))
-    return direct or next((found for text in _DYNAMIC.findall(code) if (found := _IN_A_BODY.search(text))), None)
+    yield from _IN_A_BODY.finditer(mask_literals(code, limit=None))
+    for text in _DYNAMIC.findall(code):
+        yield from _IN_A_BODY.finditer(text)
 
 
 def _body(node: "Node") -> str:
