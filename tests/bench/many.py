@@ -11,7 +11,6 @@ from typing import Any, Final, Self
 
 from tests.bench.table import Row
 from tests.cluster.choose import chosen_cluster
-from tests.cluster.images import operator_image
 from tests.cluster.interface import Cluster
 from tests.cluster.operator import install_operator
 from tests.cluster.postgres import start_postgres
@@ -58,7 +57,7 @@ def many_finished() -> Iterator[Row]:
 
 
 def at_once() -> Iterator[Row]:
-    """All are let go in the same moment. The peer is as many Jobs that do nothing, with the same image and requests, right after."""
+    """All are let go in the same moment. The peer is the same Jobs as the operator made, without it, on fresh databases."""
     with _Place() as here:
         here.make(AT_ONCE, suspend=True)
         here.kubectl("wait", "dbm", "--all", "--for=jsonpath={.status.observedGeneration}=1", f"--timeout={DEADLINE}s")
@@ -67,17 +66,21 @@ def at_once() -> Iterator[Row]:
         here.put([_resource(number, suspend=False) for number in range(AT_ONCE)])
         here.kubectl("wait", "dbm", "--all", "--for=condition=Ready", f"--timeout={DEADLINE}s")
         ready = [_seconds(began, item["status"]["lastSuccessAt"]) for item in here.items("dbm")]
+        alone = [_alone(job) for job in here.items("jobs")]
+        here.kubectl("delete", "dbm", "--all", "--cascade=foreground", f"--timeout={DEADLINE}s")
+        here.make_databases(AT_ONCE)
+        here.wait_quiet()
         began = datetime.now(UTC)
-        here.put([_idle_job(number) for number in range(AT_ONCE)])
+        here.put(alone)
         here.kubectl("wait", "jobs", "-l", "bench=peer", "--for=condition=Complete", f"--timeout={DEADLINE}s")
         jobs = [_seconds(began, item["status"]["completionTime"]) for item in here.items("jobs", "-l", "bench=peer")]
-    ours, alone = _percentiles(ready), _percentiles(jobs)
+    ours, peer = _percentiles(ready), _percentiles(jobs)
     yield Row(
         f"{AT_ONCE} resources let go at once, to Ready",
         "DatabaseMigration",
         f"p50 {ours[0]:.0f} s, p99 {ours[1]:.0f} s",
-        f"{AT_ONCE} no-op Jobs with the same image at once, to Complete: p50 {alone[0]:.0f} s, p99 {alone[1]:.0f} s",
-        f"{ours[0] / alone[0]:.2f}, {ours[1] / alone[1]:.2f}",
+        f"their Jobs alone, at once on fresh databases, to Complete: p50 {peer[0]:.0f} s, p99 {peer[1]:.0f} s",
+        f"{ours[0] / peer[0]:.2f}, {ours[1] / peer[1]:.2f}",
         "",
         "make bench ONLY=at_once",
     )
@@ -112,14 +115,18 @@ class _Place:
 
     def make(self, number: int, *, suspend: bool = False) -> None:
         """So many resources, each with a database of its own on the one server."""
-        made = [f"--command=CREATE DATABASE m{at}" for at in range(number)]
-        self.kubectl(
-            "exec", f"{self._database.name}-0", "--", "psql", "-q", "--username=postgres", "--host=/tmp", "--dbname=postgres", *made
-        )
+        self.make_databases(number)
         keys = {"host": self._database.name, "user": "postgres", "password": self._database.password}
         secret = [_object("Secret", f"m{at}", stringData=keys | {"dbname": f"m{at}"}) for at in range(number)]
         self.put([_object("ConfigMap", "files", data=FILES), *secret])
         self.put([_resource(at, suspend=suspend) for at in range(number)])
+
+    def make_databases(self, number: int) -> None:
+        """Empty ones, whatever was there before."""
+        made = [f"--command={verb} m{at}" for at in range(number) for verb in ("DROP DATABASE IF EXISTS", "CREATE DATABASE")]
+        self.kubectl(
+            "exec", f"{self._database.name}-0", "--", "psql", "-q", "--username=postgres", "--host=/tmp", "--dbname=postgres", *made
+        )
 
     def copy(self, number: int) -> None:
         """So many more, as the first is: the status before the spec could be looked at, since it is suspended until then."""
@@ -179,20 +186,16 @@ def _resource(number: int, *, suspend: bool) -> Json:
     return {"apiVersion": "dbmigration.dev/v1alpha1", "kind": "DatabaseMigration", "metadata": {"name": f"m{number}"}, "spec": spec}
 
 
-def _idle_job(number: int) -> Json:
-    container = {
-        "name": "nothing",
-        "image": operator_image(),
-        "imagePullPolicy": "IfNotPresent",
-        "command": ["true"],
-        "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}},
-    }
-    pod = {"restartPolicy": "Never", "automountServiceAccountToken": False, "containers": [container]}
+def _alone(job: Json) -> Json:
+    """A copy of a Job that the operator does not know: nobody's, and without what the API server wrote into it."""
+    template = job["spec"]["template"]
+    labels = {"bench": "peer"}
+    kept = {name: value for name, value in job["spec"].items() if name not in ("selector", "template")}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {"name": f"peer-{number}", "labels": {"bench": "peer"}},
-        "spec": {"template": {"spec": pod}},
+        "metadata": {"name": f"peer-{job['metadata']['name']}"[:63], "labels": labels},
+        "spec": kept | {"template": template | {"metadata": {"labels": labels}}},
     }
 
 
