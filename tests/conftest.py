@@ -2,7 +2,6 @@
 
 import os
 from typing import Any, Final
-from zlib import crc32
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
@@ -15,7 +14,7 @@ CLUSTERS: Final = 2
 
 
 class AWorkerForEachCluster(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
-    """A file is never torn apart, and all that uses one cluster, whose one operator these tests restart, is one piece.
+    """A file is never torn apart. Files that need a cluster go, one by one, to as many workers as there may be clusters: each has its own.
 
     A cluster that somebody else runs (kind, or the user's own) is one, whatever the number of workers.
     """
@@ -25,8 +24,27 @@ class AWorkerForEachCluster(LoadScopeScheduling):  # type: ignore[misc]  # xdist
         self._clusters = CLUSTERS if choose_provider(os.environ, docker_answers) == "local" else 1
 
     def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        return f"cluster {crc32(file.encode()) % self._clusters}" if file.startswith("tests/e2e/") else file
+        return nodeid.partition("::")[0]
+
+    def _assign_work_unit(self, node: Any) -> None:
+        scope = self._next_for(node)
+        if scope is not None:
+            self.workqueue.move_to_end(scope, last=False)
+            super()._assign_work_unit(node)
+
+    def _reschedule(self, node: Any) -> None:
+        if not node.shutting_down and self.workqueue and self._next_for(node) is None:
+            node.shutdown()  # what is left needs a cluster, and those who have one are at it
+        else:
+            super()._reschedule(node)
+
+    def _next_for(self, node: Any) -> str | None:
+        """A file that needs a cluster first: those take longest."""
+        waiting: list[str] = list(self.workqueue)
+        with_cluster = [scope for scope in waiting if scope.startswith("tests/e2e/")]
+        if with_cluster and node in self.nodes[: self._clusters]:
+            return with_cluster[0]
+        return next((scope for scope in waiting if scope not in with_cluster), None)
 
 
 @pytest.hookimpl(optionalhook=True)  # without -n there is nothing to schedule

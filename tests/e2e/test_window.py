@@ -7,11 +7,14 @@ from tests.e2e.studio import RUN_SECONDS, Studio
 
 FILES = {"001_projects.sql": "CREATE TABLE projects (id bigint PRIMARY KEY);"}
 MORE = {"002_more.sql": "CREATE TABLE more (id bigint PRIMARY KEY);"}
+ENOUGH_BEFORE = 20
+"""Until this second of a minute the next one leaves time to see the resource wait."""
 
 
 def test_pending_files_wait_for_the_window_and_run_when_it_opens(studio: Studio) -> None:
     studio.start(FILES)
-    opens = datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(minutes=2)
+    now = datetime.now(UTC)
+    opens = now.replace(second=0, microsecond=0) + timedelta(minutes=1 if now.second < ENOUGH_BEFORE else 2)
     window = {"schedule": f"{opens.minute} {opens.hour} * * *", "duration": "30m"}
     studio.put_resource(window=window)
     studio.put_files(FILES | MORE)
