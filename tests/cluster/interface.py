@@ -72,3 +72,6 @@ class Cluster(Protocol):
 
         Raises NotSupported where that is not ours to do.
         """
+
+    def enforcing_network_policies(self) -> AbstractContextManager[None]:
+        """While the context lasts, NetworkPolicies hold. Nothing to do where the network enforces them anyway; kind's does."""

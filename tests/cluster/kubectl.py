@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,6 +43,10 @@ class Kubectl:
             self._command("get", "--raw=/readyz", "--request-timeout=5s"), env=self._environment(), capture_output=True, check=False
         )
         return asked.returncode == 0
+
+    def enforcing_network_policies(self) -> AbstractContextManager[None]:
+        """Nothing: the network does so by itself."""
+        return nullcontext()
 
     @contextmanager
     def port_forward(

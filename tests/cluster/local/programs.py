@@ -28,6 +28,7 @@ PACKAGE_OF_COMMAND: Final = {
     "conntrack": "conntrack",
     "openssl": "openssl",
     "ip": "iproute2",
+    "ipset": "ipset",
     "nsenter": "util-linux",
 }
 CNI_PLUGINS: Final = Path("/usr/lib/cni")
@@ -52,6 +53,8 @@ KUSTOMIZE_CONTROLLER: Final = GoProgram("kustomize-controller", "4 minutes", "gi
 """The part of Flux that applies manifests."""
 HELM: Final = GoProgram("helm", "3 minutes", "helm.sh/helm/v4/cmd/helm")
 """What installs charts: its version 4."""
+POLICIES: Final = GoProgram("policies", "10 s")
+"""What enforces NetworkPolicies: kube-router's firewall alone."""
 
 
 def kubernetes_version() -> str:

@@ -115,6 +115,23 @@ class LocalCluster(Kubectl):
         _wait("the API server's readiness", self._api_server_ready, [part])
         leave_running(part.process)
 
+    @contextmanager
+    def enforcing_network_policies(self) -> Iterator[None]:
+        """A program on the node does so while the context lasts, and leaves none of its rules behind."""
+        found = self._sandbox()
+        if found is None or not found.alive():
+            raise ClusterError("the local cluster does not run: python -m tests.cluster up")
+        command = found.enter(programs.built(programs.POLICIES), self.kubeconfig_path, components.NODE_NAME, sandbox.SERVICE_NETWORK)
+        with (self.state / "log" / "policies.log").open("ab") as log:
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
+        try:
+            yield
+        finally:
+            process.communicate(timeout=60)  # the end of its input: a signal would reach nsenter only
+        ended = process.returncode
+        if ended != 0:
+            raise ClusterError(f"what enforces NetworkPolicies ended with {ended}\n{tail(self.state / 'log' / 'policies.log')}")
+
     def _start(self, files: Callable[[sandbox.Sandbox], components.NodeFiles], pause: ImageArchive) -> None:
         (self.state / "log").mkdir(parents=True)
         node = files(sandbox.create(self.state, programs.built(programs.PAUSE)))
