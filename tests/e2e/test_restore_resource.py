@@ -87,6 +87,10 @@ def test_every_row_comes_back_and_what_lost_them_does_not_run_again(lossy: Lossy
     assert restored.status.backup_uri == before.status.backup.uri
     assert lossy.rows_in(lossy.into) == lossy.whole
     assert database.rows("SELECT count(*) FROM orders") == ["10"], "the database in use is not touched"
+    tested = studio.wait(lambda seen: seen.status.backup is not None and seen.status.backup.restored_at is not None, "a tested backup")
+    assert tested.status.backup is not None
+    assert tested.status.backup.restored_at == restored.status.restored.completed_at
+    assert (tested.ready, tested.status.run) == (True, before.status.run), "and nothing else changes"
 
     restore.patch(swap=True)
     waits = restore.wait_reason(Reason.MIGRATION_NOT_SUSPENDED)

@@ -26,10 +26,12 @@ from dbmigration.decide.observed import (
     PodState,
     Progress,
     RestoreJob,
+    RestoreTest,
 )
 from dbmigration.decide.progress import summary_of
 from dbmigration.decide.rules import RULES, decide, start_refused
 from tests.unit.observing import (
+    BACKUP,
     DECLARED,
     DIGEST,
     NOW,
@@ -344,6 +346,7 @@ TABLE = [
 
 
 AT_WORK = RestoreJob("back-restore-1", "back", "restore", NOW, over=False)
+TESTED = RestoreJob("back-restore-1", "back", "restore", NOW, over=True, tested=RestoreTest(BACKUP.uri, BACKUP.sha256, NOW))
 SWAPPED = RestoreJob("back-swap-1", "back", "swap", NOW, over=True, swapped=True)
 TABLE += [
     ("a restore is at work", seen(restores=(AT_WORK,)), "restore_active", ("False", "RestoreRunning", RECONCILING)),
@@ -351,6 +354,19 @@ TABLE += [
     (
         "a restore is at work and nothing is to do",
         seen(status=status(succeeded()), restores=(AT_WORK,)),
+        "settled",
+        ("True", "UpToDate", NEITHER),
+    ),
+    ("the backup was restored", seen(status=status(succeeded(), backup=BACKUP), restores=(TESTED,)), "backup_tested", None),
+    (
+        "another backup was restored",
+        seen(status=status(succeeded(), backup=BACKUP.model_copy(update={"sha256": "cd" * 32})), restores=(TESTED,)),
+        "settled",
+        ("True", "UpToDate", NEITHER),
+    ),
+    (
+        "the backup was known to be restored",
+        seen(status=status(succeeded(), backup=BACKUP.model_copy(update={"restored_at": NOW})), restores=(TESTED,)),
         "settled",
         ("True", "UpToDate", NEITHER),
     ),
@@ -381,7 +397,13 @@ def test_only_run_due_starts_a_run(observed: Observed) -> None:
 def test_deciding_again_on_the_same_facts_changes_nothing(observed: Observed) -> None:
     """An idle operator writes nothing: what was decided is stable once it is written, and is announced once."""
     first = decide(observed, NOW)
-    if first.start is not None or first.rule in ("run_finished", "run_unstarted_outdated", "run_vanished", "database_replaced"):
+    if first.start is not None or first.rule in (
+        "run_finished",
+        "run_unstarted_outdated",
+        "run_vanished",
+        "database_replaced",
+        "backup_tested",
+    ):
         return
     again = decide(Observed(**{f: getattr(observed, f) for f in Observed.__slots__} | {"status": first.status}), NOW + timedelta(seconds=5))
     assert again.status == first.status

@@ -30,7 +30,7 @@ class BackupRecord(Shown):
     verified: bool
     """It was read to its end, and what is stored has the SHA-256 of what was dumped."""
     restored_at: datetime | None = None
-    """When it was restored, for a rehearsal, and every row, object and owner in the copy was as in the backup."""
+    """When it was restored, by a rehearsal or a DatabaseRestore, and every row, object and owner in the copy was as in the backup."""
     format: str = "Custom"
     """pg_dump's format: Custom, one file, or Directory, a folder."""
     compression: str | None = None

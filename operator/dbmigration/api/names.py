@@ -50,6 +50,9 @@ RESTORE_UID_LABEL = f"{GROUP}/restore-uid"
 RESTORE_ANNOTATION = f"{GROUP}/restore"
 """On Jobs and pods of a DatabaseRestore: its name. PURPOSE_ANNOTATION has there the step, `restore` or `swap`."""
 
+BACKUP_ANNOTATION = f"{GROUP}/backup"
+"""On Jobs that restore a backup: its URI."""
+
 RUNNER_CONTAINER = "runner"
 SOURCE_CONTAINER = "source"
 """In a run's pod, before the runner: the image that holds the files."""

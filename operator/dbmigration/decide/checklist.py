@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 from dbmigration.api.backup import BackupPolicy
+from dbmigration.api.backup_record import BackupRecord
 from dbmigration.api.checked import Checked
 from dbmigration.api.checklist import EVIDENCE_LIMIT, Check, CheckState, Declaration, Item
 from dbmigration.api.conditions import ConditionType, clip, find
@@ -144,11 +145,9 @@ def _backed_up(case: _Case, item: Item) -> _Found:
     if case.prepared:
         return _backup_to_come(case.spec)
     if report is None or (case.checked is None and not report.rolled_back_now):
-        return _as_before(case, item)
+        return _restored_since(case, _as_before(case, item))
     if report.backup is not None and report.backup.verified:
-        record = report.backup
-        restored = " and restored, row by row" if record.restored_at is not None else ""
-        return CheckState.PROVED, f"{record.uri}, {record.bytes} bytes, sha256 {record.sha256}, read to its end{restored}"
+        return CheckState.PROVED, _evidence(report.backup)
     if report.backup_reason is Reason.BACKUP_DECLARED:
         return CheckState.DECLARED, str(report.declared_backup or "spec.backup.policy is External")
     if report.backup_reason is Reason.BACKUP_SKIPPED:
@@ -156,6 +155,19 @@ def _backed_up(case: _Case, item: Item) -> _Found:
     if report.backup_reason is None:
         return CheckState.WAITING, f"the newest run ended before it: {report.reason}"
     return CheckState.FAILED, f"{report.backup_reason}: {report.message}"
+
+
+def _evidence(record: BackupRecord) -> str:
+    restored = " and restored, row by row" if record.restored_at is not None else ""
+    return f"{record.uri}, {record.bytes} bytes, sha256 {record.sha256}, read to its end{restored}"
+
+
+def _restored_since(case: _Case, found: _Found) -> _Found:
+    """A DatabaseRestore may show later that the backup of the box can be restored."""
+    record = case.status.backup
+    if record is None or found[1] != clip(_evidence(record.model_copy(update={"restored_at": None})), EVIDENCE_LIMIT):
+        return found
+    return found[0], _evidence(record)
 
 
 def _backup_to_come(spec: Spec) -> _Found:

@@ -221,11 +221,20 @@ class Line:
     waiting: tuple[Place, ...] = ()
 
 
+class RestoreTest(NamedTuple):
+    """The backup at `uri` was restored, and what came back compared with it row by row, until `at`."""
+
+    uri: str
+    sha256: str
+    at: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class RestoreJob:
     """A Job of a DatabaseRestore about this resource. `restore`: that one's name; `step`: restore or swap.
 
     `over`: it is finished, or its result is stored. `swapped`: that result is that this Job put a restored database in the place of ours.
+    `tested`: it is that this Job restored our newest backup, of which nobody knew that it can be.
     """
 
     name: str
@@ -234,6 +243,7 @@ class RestoreJob:
     created_at: datetime
     over: bool
     swapped: bool = False
+    tested: RestoreTest | None = None
 
 
 @dataclass(frozen=True, slots=True)

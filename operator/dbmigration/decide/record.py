@@ -5,7 +5,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from dbmigration.api.conditions import MESSAGE_LIMIT, ConditionType, Proof, Verdict, Work, clip, set_conditions
+from dbmigration.api.backup_record import BackupRecord
+from dbmigration.api.conditions import MESSAGE_LIMIT, ConditionType, Proof, Verdict, Work, clip, find, set_conditions, set_proof
 from dbmigration.api.names import BACKUP_SECRET, REHEARSAL_SERVER
 from dbmigration.api.reasons import Reason
 from dbmigration.api.report import Failure, Outcome, Report
@@ -211,9 +212,7 @@ def _known_claim(status: Status, identity: str) -> str | None:
 
 def _backed_up(status: Status, report: Report) -> Proof | None:
     if report.backup is not None and report.backup.verified:
-        record = report.backup
-        restored = ", restored and compared row by row" if record.restored_at else ""
-        return Proof(True, Reason.BACKUP_VERIFIED, f"{record.uri}, {record.bytes} bytes, sha256 {record.sha256}{restored}")
+        return _proved(report.backup)
     if report.backup_reason is None:
         return None
     if report.backup_reason == Reason.NOTHING_PENDING:
@@ -227,6 +226,11 @@ def _backed_up(status: Status, report: Report) -> Proof | None:
         # Unknown: it is neither proved nor known to be missing.
         return Proof(None, Reason.BACKUP_DECLARED, str(report.declared_backup or "spec.backup.policy is External"))
     return Proof(False, report.backup_reason, report.message)
+
+
+def _proved(record: BackupRecord) -> Proof:
+    restored = ", restored and compared row by row" if record.restored_at else ""
+    return Proof(True, Reason.BACKUP_VERIFIED, f"{record.uri}, {record.bytes} bytes, sha256 {record.sha256}{restored}")
 
 
 def _verified(report: Report) -> Proof | None:
@@ -247,6 +251,17 @@ def _with_summary(runs: tuple[RunSummary, ...], summary: RunSummary, *, repeats:
         summary = summary.model_copy(update={"started_at": runs[0].started_at})
         runs = runs[1:]
     return (summary, *runs)[:RUNS_KEPT]
+
+
+def backup_restored(status: Status, at: datetime, generation: int, now: datetime) -> Status:
+    """Status once its backup is known to have been restored. BackedUp may be about a later change, and stays then as it is."""
+    if status.backup is None:
+        return status
+    restored = status.backup.model_copy(update={"restored_at": at})
+    conditions, said = status.conditions, find(status.conditions, ConditionType.BACKED_UP)
+    if said is not None and said.message == _proved(status.backup).message:
+        conditions = set_proof(conditions, ConditionType.BACKED_UP, _proved(restored), generation=generation, now=now)
+    return status.model_copy(update={"backup": restored, "conditions": conditions})
 
 
 def source_given(status: Status, observed: Observed, source: KnownSource) -> Status:

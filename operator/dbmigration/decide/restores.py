@@ -16,6 +16,15 @@ def newly_replaced(o: Observed, now: datetime) -> ReplacedStatus | None:
     return ReplacedStatus(by=swap.restore, job_name=swap.name, at=now)
 
 
+def newly_tested(o: Observed) -> datetime | None:
+    """When a DatabaseRestore brought the newest backup back, byte by byte that one, where status does not know that it can be restored."""
+    backup = o.status.backup
+    if backup is None or backup.restored_at is not None:
+        return None
+    tests = (restore.tested for restore in o.restores if restore.tested is not None)
+    return next((test.at for test in tests if (test.uri, test.sha256) == (backup.uri, backup.sha256)), None)
+
+
 def at_work_verdict(o: Observed) -> Verdict | None:
     """What is said of Ready while a restore or a swap is at work."""
     at_work = next((restore for restore in reversed(o.restores) if not restore.over), None)

@@ -28,9 +28,9 @@ from dbmigration.decide.observed import Blocked, InvalidSource, JobSeen, KnownSo
 from dbmigration.decide.progress import progress_written
 from dbmigration.decide.promotion import Unpromoted, promoted, promotion, promotion_verdict
 from dbmigration.decide.queue import enough_run
-from dbmigration.decide.record import database_forgotten, run_recorded, run_started, source_given, verdict_of
+from dbmigration.decide.record import backup_restored, database_forgotten, run_recorded, run_started, source_given, verdict_of
 from dbmigration.decide.rehearsal import too_short_verdict
-from dbmigration.decide.restores import after_swap, at_work_verdict, newly_replaced
+from dbmigration.decide.restores import after_swap, at_work_verdict, newly_replaced, newly_tested
 from dbmigration.decide.results import result_of, vanished
 from dbmigration.decide.start import start_run
 from dbmigration.decide.window import next_opening
@@ -44,7 +44,7 @@ def decide(observed: Observed, now: datetime) -> Decision:
         decision = rule(observed, now)
         if decision is not None:
             job = observed.newest_job if decision.rule == run_finished.__name__ else None
-            if decision.rule != queued.__name__:
+            if decision.rule not in (queued.__name__, backup_tested.__name__):
                 decision = replace(decision, status=decision.status.model_copy(update={"queued_since": None}))
             return completed(observed, decision, now, report=job.report if job else None)
     raise AssertionError("the last rule always decides")
@@ -120,6 +120,14 @@ def database_replaced(o: Observed, now: datetime) -> Decision | None:
         return None
     status = database_forgotten(o.status, replaced)
     return Decision("database_replaced", status, announcements=announcements(o, status), again_after=timedelta(0))
+
+
+def backup_tested(o: Observed, now: datetime) -> Decision | None:
+    """A DatabaseRestore brought the newest backup back, every row as in it: a test of that backup, as a rehearsal is one."""
+    at = newly_tested(o)
+    if at is None:
+        return None
+    return Decision("backup_tested", backup_restored(o.status, at, o.generation, now), again_after=timedelta(0))
 
 
 def spec_invalid(o: Observed, now: datetime) -> Decision | None:
@@ -273,6 +281,7 @@ RULES: Final[tuple[Rule, ...]] = (
     run_active,
     run_vanished,
     database_replaced,
+    backup_tested,
     spec_invalid,
     spec_not_allowed,
     settled,

@@ -50,7 +50,7 @@ def observe(api: Api, runner: Runner, namespace: str, name: str, now: datetime) 
         runner=runner,
         deleting="deletionTimestamp" in metadata,
         looks=tuple(job for job in jobs if job.look),
-        restores=read_restore_jobs(api, namespace, found, status.replaced.at if status.replaced else None),
+        restores=read_restore_jobs(api, namespace, found, status),
         approvals=read_approvals(api, namespace, name) if spec is not None and required(spec) else (),
         stage=read_stage(api, namespace, name, spec),
         check_drift=clip(annotations.get(CHECK_DRIFT_ANNOTATION, ""), 256) or None,

@@ -2,6 +2,7 @@
 
 from dbmigration.api.names import (
     ATTEMPT_ANNOTATION,
+    BACKUP_ANNOTATION,
     POD_HASH_ANNOTATION,
     PURPOSE_ANNOTATION,
     RESOURCE_ANNOTATION,
@@ -34,6 +35,7 @@ def build_restore_job(start: StartStep, runner: Runner) -> Manifest:
         POD_HASH_ANNOTATION: start.pod_hash,
         ATTEMPT_ANNOTATION: str(start.attempt),
         PURPOSE_ANNOTATION: request.step.value,
+        **({BACKUP_ANNOTATION: request.uri} if request.step is RestoreStep.RESTORE else {}),
         **({RETRY_VALUE_ANNOTATION: start.retry_value} if start.retry_value is not None else {}),
     }
     pod = pod_of("run-restore", (RESTORE_REQUEST_VARIABLE, request), _mounts(start), spec, runner)
