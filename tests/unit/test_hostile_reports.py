@@ -66,7 +66,15 @@ def leaf(name: str, value: Any) -> st.SearchStrategy[Any]:
 
 
 _FILE = MigrationReport(
-    name="001_a.sql", state=State.FAILED, checksum="a", applied_at=NOW, duration_ms=1, sqlstate="42P01", line=1, statement="s"
+    name="001_a.sql",
+    state=State.FAILED,
+    checksum="a",
+    applied_at=NOW,
+    duration_ms=1,
+    sqlstate="42P01",
+    line=1,
+    statement="s",
+    prefix_digest="a",
 )
 HONEST: dict[str, Any] = json.loads(
     report(
@@ -76,7 +84,7 @@ HONEST: dict[str, Any] = json.loads(
         held=(HeldLock(file="f", mode="m", table="t", ms=1),),
         migrations=(_FILE,),
         seeds=(_FILE,),
-        **dict.fromkeys(("plan_hash", "approved_hash", "drift_note"), "a"),
+        **dict.fromkeys(("plan_hash", "approved_hash", "prefix_digest", "drift_note"), "a"),
         **dict.fromkeys(
             (
                 *("applied_now", "seeded_now", "rolled_back_now", "undone_now", "not_undone"),

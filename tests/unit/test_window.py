@@ -13,7 +13,7 @@ from dbmigration.api.status import RunStatus, Status
 from dbmigration.decide import keys
 from dbmigration.decide.decision import Decision
 from dbmigration.decide.rules import decide
-from dbmigration.decide.window import closes_at, next_opening
+from dbmigration.decide.window import closes_at, longest, next_opening
 from tests.unit.observing import NOW, ended, failure_report, files, job, key_of, report, run, seen, spec, succeeded
 
 ROME = Window(schedule="30 2 * * *", duration="2h", time_zone="Europe/Rome")
@@ -55,6 +55,58 @@ def test_a_time_that_comes_twice_opens_once() -> None:
     assert closes_at(window, utc("2026-11-01T05:35")) == utc("2026-11-01T05:40")
     assert closes_at(window, utc("2026-11-01T06:35")) is None
     assert next_opening(window, utc("2026-11-01T05:31")) == utc("2026-11-02T06:30")
+
+
+HOURLY = Window(schedule="0 1,2,3 * * *", duration="1h", time_zone="Europe/Rome")
+DAILY = Window(schedule="0 1 * * *", duration="24h", time_zone="Europe/Rome")
+
+
+@pytest.mark.parametrize(
+    ("window", "opens", "closes"),
+    [
+        (Window(schedule="0 2,4 * * *", duration="2h"), "2026-11-10T02:00", "2026-11-10T06:00"),  # touching
+        (Window(schedule="0 2,3 * * *", duration="2h"), "2026-11-10T02:00", "2026-11-10T05:00"),  # overlapping
+        (Window(schedule="0 2,4 * * *", duration="119m"), "2026-11-10T02:00", "2026-11-10T03:59"),
+        (Window(schedule="0 2,4 * * *", duration="2h1s"), "2026-11-10T02:00", "2026-11-10T06:00:01"),
+        (Window(schedule="0 22 * * 1-5", duration="24h"), "2026-11-09T22:00", "2026-11-14T22:00"),
+        (HOURLY, "2026-01-10T00:00", "2026-01-10T03:00"),
+        # Spring: 02:00 does not exist and opens at 03:00, as 03:00 does. Autumn: the second 02:00 opens nothing, and an hour is missing.
+        (HOURLY, "2026-03-29T00:00", "2026-03-29T02:00"),
+        (HOURLY, "2026-10-24T23:00", "2026-10-25T01:00"),
+        (HOURLY, "2026-10-25T02:00", "2026-10-25T03:00"),
+        # A day of 25 hours ends an hour after the window that was open all week, and more.
+        (DAILY, "2026-10-19T23:00", "2026-10-25T23:00"),
+    ],
+)
+def test_windows_that_touch_or_overlap_are_one(window: Window, opens: str, closes: str) -> None:
+    begin, end = utc(opens), utc(closes)
+    assert closes_at(window, begin) == closes_at(window, end - timedelta(microseconds=1)) == end
+    assert closes_at(window, end) is None
+    opening = next_opening(window, begin)
+    assert opening == next_opening(window, end)
+    assert opening is not None
+    assert opening > end
+
+
+def test_one_that_never_closes_is_open_for_a_week_and_more() -> None:
+    for schedule, duration in (("0 0 * * *", "24h"), ("0 */6 * * *", "12h")):
+        closes = closes_at(Window(schedule=schedule, duration=duration), NOW)
+        assert closes is not None
+        assert closes - NOW >= timedelta(days=6)
+
+
+@pytest.mark.parametrize(
+    ("window", "now", "hours"),
+    [
+        (Window(schedule="0 2 * * *", duration="4h"), "2026-11-10T03:00", 4),
+        (Window(schedule="0 2,4,20 * * *", duration="2h"), "2026-11-10T20:30", 4),
+        (Window(schedule="0 22 * * 5,6", duration="24h"), "2026-11-10T03:00", 48),
+        (Window(schedule="0 2 1 * *", duration="4h"), "2026-11-10T03:00", 4),
+        (HOURLY, "2026-10-25T12:00", 3),
+    ],
+)
+def test_the_longest_window_is_the_longest_after_joining(window: Window, now: str, hours: int) -> None:
+    assert longest(window, utc(now)) == timedelta(hours=hours)
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,9 @@ class MigrationReport(Shown):
     """Beginning of the statement that failed, its values replaced."""
     message: str | None = None
     """What stopped it, or why it is not applied."""
+    prefix_digest: str | None = Field(default=None, max_length=128)
+    """Hash of names and checksums of all seeds and of the files up to this one, where each of them is applied or skipped: spec.promotion of
+    another resource compares it with its plan.prefixDigest."""
 
 
 _LONGEST_MS = 10**12
@@ -221,7 +224,8 @@ class Report(JobReport):
     `declared_backup`: what stands in for it.
     `verified_file`: the newest file whose verify script passed in this run. `drift`: the first of the `drift_count` differences between
     the schema as it was before the run and what migrations had made of it, one line each. `losses`: what a rollback takes away.
-    `approved_hash`: the approved plan of which the plan is the whole or the rest.
+    `approved_hash`: the approved plan of which the plan is the whole or the rest. `prefix_digest`: of all seeds and of the files up to the
+    newest pending one, as `migrations.prefix` makes it.
     `complete`: every file and seed of the source is applied with its checksum known, or skipped for its environment.
     `schema_compared`: the two were compared; where not, `drift_note` says why.
     `lint`: the worst of the `lint_count` findings in the pending files, one line each. `warnings`: what on the server could have made the
@@ -234,6 +238,7 @@ class Report(JobReport):
     database: Database | None = None
     plan_hash: str | None = Field(default=None, max_length=128)
     approved_hash: str | None = Field(default=None, max_length=128)
+    prefix_digest: str | None = Field(default=None, max_length=128)
     complete: bool = False
     checked: Checked | None = None
     environment: str | None = None

@@ -69,6 +69,9 @@ class PlanStatus(StatusModel):
     """The first of them. The whole list is in the run's log."""
     approved_hash: str | None = Field(default=None, max_length=128)
     """The plan that was approved and of which this is the whole, or what an interrupted run left of it."""
+    prefix_digest: str | None = Field(default=None, max_length=128)
+    """Hash of names and checksums of all seeds and of the files up to the newest pending one: the database that spec.promotion names has
+    them all when one of its migrations has the same prefixDigest."""
 
 
 class ApprovalStatus(StatusModel):

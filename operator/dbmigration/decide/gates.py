@@ -5,10 +5,9 @@ A closed gate needs a plan before it may keep Ready from being True, so there ar
 """
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from dbmigration.api.conditions import Verdict, Work
-from dbmigration.api.durations import milliseconds
 from dbmigration.api.reasons import Reason
 from dbmigration.api.spec import Spec
 from dbmigration.api.status import ApprovalStatus, PromotionStatus, RunStatus
@@ -17,7 +16,7 @@ from dbmigration.decide.decision import StartRun
 from dbmigration.decide.observed import Observed
 from dbmigration.decide.promotion import Promoted, Unpromoted, promoted, promotion
 from dbmigration.decide.rehearsal import rehearsal_request
-from dbmigration.decide.window import closes_at, next_opening
+from dbmigration.decide.window import closes_at, longest, next_opening
 
 
 def gated(start: StartRun, o: Observed, spec: Spec, now: datetime) -> StartRun:
@@ -31,7 +30,7 @@ def gated(start: StartRun, o: Observed, spec: Spec, now: datetime) -> StartRun:
         "prepare": (spec.window is not None and closes is None) or isinstance(proved, Unpromoted),
         "promoted": proved.plan_hash if isinstance(proved, Promoted) else None,
         "window_closes_at": closes,
-        "window_ms": milliseconds(spec.window.duration) if spec.window is not None else None,
+        "window_ms": longest(spec.window, now) // timedelta(milliseconds=1) if spec.window is not None else None,
         "rehearsal": rehearsal_request(o, spec, now),
         "needs_approval": required(spec),
         "approved": hashes(counting(o)) if required(spec) else (),

@@ -185,7 +185,8 @@ class Stage:
     """What the database that goes first says of itself, where it could be read; else `problem` says why not.
 
     `label` names it for a person. `digest`: hash of its files; `complete`: all of them are applied or skipped there. `files`: those that it
-    names, all or its newest, by name. `not_ready`: why it is not Ready, None when it is.
+    names, all or its newest, by name. `prefixes`: digests of lists of files that begin with its first and are all done there (see
+    `migrations.prefix`). `not_ready`: why it is not Ready, None when it is.
     """
 
     label: str
@@ -195,6 +196,7 @@ class Stage:
     digest: str | None = None
     complete: bool = False
     files: Mapping[str, tuple[State, str | None]] = field(default_factory=dict)
+    prefixes: frozenset[str] = frozenset()
 
 
 class Limits(NamedTuple):

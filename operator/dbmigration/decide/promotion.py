@@ -1,10 +1,12 @@
 """`spec.promotion`: whether the files that are pending here have been applied in the database that goes first.
 
-Either both were given the same bytes and all of them are done there: then whatever the plan is, it was proved. Or the pending files are
-looked up one by one among those that it names; then the run is told the plan's hash and carries out no other. A file that is skipped there
-counts: it is not for that environment, and was there with the same checksum.
+Either both were given the same bytes and all of them are done there: then whatever the plan is, it was proved. Or it has done a list of
+files that is the one here up to the newest pending file, whatever came after it there. Or the pending files, where they are few, are looked
+up one by one among those that it names. Then the run is told the plan's hash and carries out no other. A file that is skipped there counts:
+it is not for that environment, and was there with the same checksum.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -49,7 +51,7 @@ def promotion(o: Observed, spec: Spec) -> Promoted | Unpromoted | None:
     stage = o.stage
     if stage is None or stage.problem is not None:
         return Unpromoted(f"{stage.label}: {stage.problem}" if stage else "the database that goes first was not read")
-    found = _whole(o, spec, stage) or _by_name(o, stage)
+    found = _whole(o, spec, stage) or _up_to(o, stage) or _by_name(o, stage)
     if isinstance(found, Promoted) and stage.not_ready is not None and not _seen_before(o, spec, stage):
         return Unpromoted(f"{stage.label} has the files and is not Ready: {stage.not_ready}")
     return found
@@ -77,19 +79,41 @@ def _whole(o: Observed, spec: Spec, stage: Stage) -> Promoted | None:
     return Promoted(None) if same and stage.complete else None
 
 
+def _up_to(o: Observed, stage: Stage) -> Promoted | None:
+    """The same files from the first to the newest pending one, however many, and every one done."""
+    plan = o.status.plan
+    same = plan is not None and plan.hash is not None and plan.prefix_digest is not None and plan.prefix_digest in stage.prefixes
+    return Promoted(plan.hash) if plan is not None and same else None
+
+
 def _by_name(o: Observed, stage: Stage) -> Promoted | Unpromoted:
     plan = o.status.plan
     if plan is None or plan.hash is None:
         return Unpromoted(f"{stage.label} has other files, and what is pending here is not known yet")
-    if plan.pending > len(plan.names):
-        return Unpromoted(
-            f"{stage.label} has other files, or has not applied all of them: {plan.pending} are pending here, and more than "
-            f"{len(plan.names)} are not compared one by one. Give both the same files"
-        )
     here = {each.name: each.checksum for each in (*o.status.migrations, *o.status.seeds)}
+    if plan.pending > len(plan.names):
+        return _many(o, stage, plan.pending, here)
     missing = [f"{name} {why}" for name in plan.names if (why := _missing(stage, name, here.get(name)))]
     if not missing:
         return Promoted(plan.hash)
+    return _listed(stage, missing)
+
+
+def _many(o: Observed, stage: Stage, pending: int, here: Mapping[str, str | None]) -> Unpromoted:
+    """Too many to be named: the lists differ, and what can be seen of the difference is said."""
+    # Beyond a target nothing has to be there.
+    listed = o.status.migrations if o.spec is not None and o.spec.target is None else ()
+    named = [each.name for each in listed if each.state in (State.PENDING, State.FAILED)]
+    missing = [f"{name} {why}" for name in named if name in stage.files and (why := _missing(stage, name, here.get(name)))]
+    if missing:
+        return _listed(stage, missing)
+    return Unpromoted(
+        f"{stage.label} has not applied the files that are here, each with the same text, up to the newest of the {pending} that are "
+        "pending: give both the same files, seeds too"
+    )
+
+
+def _listed(stage: Stage, missing: list[str]) -> Unpromoted:
     more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
     return Unpromoted(f"{stage.label}: {', '.join(missing[:_NAMED])}{more}")
 

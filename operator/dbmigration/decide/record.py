@@ -182,6 +182,7 @@ def _database_state(status: Status, report: Report) -> dict[str, Any]:
                 to=report.checked.to if report.checked else status.plan.to if status.plan else None,
                 names=report.pending_names[:PLAN_NAMES_KEPT],
                 approved_hash=report.approved_hash,
+                prefix_digest=report.prefix_digest,
             ),
             "migrations": report.migrations[-MIGRATIONS_KEPT:],
             "seeds": report.seeds[:MIGRATIONS_KEPT],

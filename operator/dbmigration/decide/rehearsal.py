@@ -14,7 +14,7 @@ from dbmigration.api.status import RunStatus
 from dbmigration.decide import keys
 from dbmigration.decide.fit import Fit, fit, lasting
 from dbmigration.decide.observed import Observed
-from dbmigration.decide.window import closes_at, next_opening
+from dbmigration.decide.window import closes_at, longest, next_opening
 
 _OTHERS = "*"
 """Stands for the files that a status has no room for."""
@@ -86,16 +86,18 @@ def too_short_verdict(o: Observed, spec: Spec, run: RunStatus, now: datetime) ->
     if window is None or need is None:
         return None
     left_ms = (closes - now).total_seconds() * 1000 if closes is not None else 0.0
-    whole_ms = float(milliseconds(window.duration))
+    whole = longest(window, now)
+    whole_ms = whole.total_seconds() * 1000
     found = fit(tuple(need.files_ms.values()), left_ms=left_ms - need.before_ms, whole_ms=whole_ms - need.before_ms)
     if found is Fit.NOW or (found is Fit.LATER and closes is None):
         return None
     before = f", {lasting(need.before_ms)} go before them" if need.before_ms >= 1000 else ""
     if found is Fit.NEVER:
         name, ms = next(iter(need.files_ms.items()))
+        one = timedelta(milliseconds=milliseconds(window.duration))
         message = (
             f"{name} took {lasting(ms)} in the rehearsal{before}, and with half as much again that is longer than any window of "
-            f"{window.duration}: widen spec.window, or split the file"
+            f"{window.duration if whole == one else lasting(whole_ms)}: widen spec.window, or split the file"
         )
         return Verdict(False, Work.IDLE, Reason.WINDOW_CLOSED, f"{message}; {run.message}")
     opening = next_opening(window, now)

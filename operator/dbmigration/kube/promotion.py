@@ -10,6 +10,8 @@ from dbmigration.decide.observed import Stage
 from dbmigration.kube.classify import ApiFailure
 from dbmigration.kube.client import Api, JsonObject, namespaced, resource_path
 from dbmigration.kube.resources import read_status
+from dbmigration.migrations.prefix import prefix_digests
+from dbmigration.migrations.seeds import PREFIX
 
 _FORBIDDEN = 403
 
@@ -33,6 +35,7 @@ def stage_of(label: str, resource: JsonObject) -> Stage:
         digest=status.source.digest if status.source else None,
         complete=status.source is not None and status.source.complete,
         files={each.name: (each.state, each.checksum) for each in (*status.migrations, *status.seeds)},
+        prefixes=frozenset(each.prefix_digest for each in status.migrations if each.prefix_digest),
     )
 
 
@@ -51,7 +54,16 @@ def stage_of_evidence(label: str, text: str) -> Stage:
         digest=found.source_digest,
         complete=found.complete,
         files={each.name: (each.state, each.checksum) for each in found.files},
+        prefixes=_prefixes(found),
     )
+
+
+def _prefixes(found: EvidenceDocument) -> frozenset[str]:
+    """A document that had to leave its oldest files out has none that fits."""
+    listed = [(each.name, each.state, each.checksum) for each in found.files]
+    seeds = [each for each in listed if each[0].startswith(PREFIX)]
+    files = [each for each in listed if not each[0].startswith(PREFIX)]
+    return frozenset(digest for digest, done in prefix_digests(files, seeds) if done)
 
 
 def _of_resource(api: Api, namespace: str, name: str, wanted: Promotion) -> Stage:

@@ -106,7 +106,7 @@ class RunOptions:
     nothing is recorded yet, record up to this version without running it, before anything else. `on_failure`: see `run.undoing`.
     `rehearsal`: see `run.rehearse`; None: none.
     `prepare`: plan, compare and lint, back up and rehearse if that is asked for, then end with Prepared instead of executing. `closes_at`:
-    no file is begun from then on, or that would not be done by then (WindowClosed); `window_ms`: how long a whole window is.
+    no file is begun from then on, or that would not be done by then (WindowClosed); `window_ms`: how long the longest window to come is.
     `approved`: hashes of the only plans that may be executed, any other ends with Prepared (see `run.approval`); None: every plan may.
     `promoted`: the only plan that an earlier environment has proved, in the same way.
     """

@@ -9,6 +9,7 @@ from dbmigration.api.reasons import Reason
 from dbmigration.api.states import State
 from dbmigration.errors import DbmigrationError, Permanent, Transient
 from dbmigration.migrations.model import PlannedMigration
+from dbmigration.migrations.prefix import PREFIXES_NAMED, prefix_digests
 from dbmigration.run.result import RunResult, now
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def build_report(result: RunResult, *, environment: str | None) -> api.Report:
     """The report of one run. Holds names, numbers and masked statements, never a row value or a Secret."""
     error = result.error
     migrations = result.migrations()
+    prefixes = _prefixes(result)
     return api.Report(
         run_id=result.run_id,
         outcome=_outcome(error),
@@ -66,6 +68,7 @@ def build_report(result: RunResult, *, environment: str | None) -> api.Report:
         ),
         plan_hash=_plan_hash(result),
         approved_hash=result.approved_hash,
+        prefix_digest=_pending_prefix(result, prefixes),
         complete=is_complete(result),
         checked=_checked(result),
         environment=environment,
@@ -97,7 +100,7 @@ def build_report(result: RunResult, *, environment: str | None) -> api.Report:
         warnings=tuple(_clip(warning, DRIFT_LINE_LIMIT) for warning in result.warnings[:WARNING_LINES]),
         held=_held(result),
         rehearsal=rehearsal_report(result.rehearsal) if result.rehearsal is not None else None,
-        migrations=tuple(_migration(line, error) for line in migrations),
+        migrations=tuple(_migration(line, error, each) for line, each in zip(migrations, _named(prefixes), strict=True)),
         seeds=tuple(_migration(line, error) for line in result.seeds()),
     )
 
@@ -277,7 +280,7 @@ def _verify_reason(result: RunResult) -> Reason:
     return Reason.VERIFY_PASSED if result.applied[-1].verified else Reason.NO_VERIFY_FILE
 
 
-def _migration(line: PlannedMigration, error: DbmigrationError | None) -> api.MigrationReport:
+def _migration(line: PlannedMigration, error: DbmigrationError | None, prefix: str | None = None) -> api.MigrationReport:
     failed = error if error is not None and line.state is State.FAILED else None
     return api.MigrationReport(
         name=line.name,
@@ -289,7 +292,33 @@ def _migration(line: PlannedMigration, error: DbmigrationError | None) -> api.Mi
         line=failed.place.line if failed else None,
         statement=failed.place.statement if failed else None,
         message=_clip(failed.message) if failed else None,
+        prefix_digest=prefix,
     )
+
+
+def _prefixes(result: RunResult) -> tuple[tuple[str, bool], ...]:
+    """For each migration the digest of the list that ends with it, and whether all of that is done."""
+    files, seeds = (
+        [(line.name, line.state, line.file.checksum if line.file else None) for line in lines]
+        for lines in (result.migrations(), result.seeds())
+    )
+    return tuple(prefix_digests(files, seeds))
+
+
+def _named(prefixes: tuple[tuple[str, bool], ...]) -> list[str | None]:
+    """Those of lists that are done, of the newest files."""
+    first = len(prefixes) - PREFIXES_NAMED
+    return [digest if done and number >= first else None for number, (digest, done) in enumerate(prefixes)]
+
+
+def _pending_prefix(result: RunResult, prefixes: tuple[tuple[str, bool], ...]) -> str | None:
+    """The digest of the list that ends with the newest pending file, or with the newest of all where only seeds are pending."""
+    pending = set(result.pending())
+    if not pending:
+        return None
+    lines = tuple(zip(result.migrations(), prefixes, strict=True))
+    newest = next((digest for line, (digest, _) in reversed(lines) if line.name in pending), None)
+    return newest or next((digest for line, (digest, _) in reversed(lines) if not line.beyond_target), None)
 
 
 def _clip(text: str, limit: int = MESSAGE_LIMIT) -> str:
