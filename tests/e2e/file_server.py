@@ -1,4 +1,4 @@
-"""A pod of the operator's image that serves files which are handed to it: git over TLS, or plain HTTP."""
+"""A pod of the operator's image that serves files which are handed to it: git over TLS, or plain HTTP; or takes traces, and logs them."""
 
 import io
 import tarfile
@@ -33,6 +33,27 @@ context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain("/data/tls.crt", "/data/tls.key")
 server.socket = context.wrap_socket(server.socket, server_side=True)
 server.serve_forever()
+"""
+TAKE_TRACES: Final = """
+import http.server, json, sys
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = ExportTraceServiceRequest.FromString(self.rfile.read(int(self.headers["Content-Length"])))
+        for group in body.resource_spans:
+            resource = {each.key: each.value.string_value for each in group.resource.attributes}
+            for scope in group.scope_spans:
+                for span in scope.spans:
+                    took = span.end_time_unix_nano - span.start_time_unix_nano
+                    print(json.dumps([self.path, span.name, span.trace_id.hex(), took, resource]), flush=True)
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *args):
+        pass
+
+http.server.ThreadingHTTPServer(("0.0.0.0", 4318), Handler).serve_forever()
 """
 SERVE_FILES: Final = ("python3", "-m", "http.server", "8080", "--directory", "/data")
 

@@ -103,6 +103,8 @@ def test_lint_has_nothing_to_say() -> None:
         "networkPolicy.apiServerCIDRs={10.0.0.1}",
         "networkPolicy.apiServerPorts={0}",
         "clusterName=two words",
+        "traces.endpoint=collector:4318",
+        "traces.endpoint=http://user:password@collector:4318",
         "crds.keep=yes please",
         "extraEnv[0].value=1",
         "imagePullSecrets={registry}",
@@ -156,6 +158,7 @@ def test_every_other_value_reaches_what_it_is_about() -> None:
         "workers": 3,
         "runs": {"max": 0, "maxPerServer": 1},
         "clusterName": "rome",
+        "traces": {"endpoint": "http://collector:4318"},
         "resources": {"requests": {"cpu": "1"}},
         "podAnnotations": {"note": "a"},
         "podLabels": {"team": "b"},
@@ -182,6 +185,7 @@ def test_every_other_value_reaches_what_it_is_about() -> None:
         "DBMIGRATION_MAX_RUNS": "0",
         "DBMIGRATION_MAX_RUNS_PER_SERVER": "1",
         "DBMIGRATION_CLUSTER": "rome",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318",
         "X": "y",
     }.items()  # fmt: skip
     lists = {"dbmigration.dev/service-accounts": "a-*,b", "dbmigration.dev/source-images": "reg/*"}

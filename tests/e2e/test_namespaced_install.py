@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 import pytest
 
+from dbmigration.api.status import RunStatus
 from tests.cluster.images import operator_image
 from tests.cluster.interface import Cluster
 from tests.cluster.operator import OVERLAYS, InstalledOperator, install_operator, operator_logs, operator_objects
 from tests.e2e.conftest import new_namespace
 from tests.e2e.databases import Server
+from tests.e2e.file_server import TAKE_TRACES, start_server
 from tests.e2e.restart import paused
 from tests.e2e.studio import Studio, settle
 from tests.e2e.test_rights import may
@@ -69,12 +71,32 @@ def test_namespaced_install(cluster: Cluster, teams: tuple[Team, Team], server: 
     assert two.studio.look().resource_version == before.resource_version
     assert two.studio.database.history() == ["001_first.sql"]
 
+    start_server(two.studio, "collector", ("python3", "/data/take.py"), 4318, {"take.py": TAKE_TRACES.encode()})
+    endpoint = f"OTEL_EXPORTER_OTLP_ENDPOINT=http://collector.{two.studio.namespace}.svc:4318"
+    cluster.kubectl("set", "env", f"deployment/{two.operator.deployment}", "-n", two.operator.namespace, endpoint)
     cluster.kubectl("scale", f"deployment/{two.operator.deployment}", "-n", two.operator.namespace, "--replicas=1")
-    two.studio.wait_ready(version="002")
+    traced = two.studio.wait_ready(version="002").status.run
+    assert traced is not None
+    assert_traced(two.studio, traced)
+    untraced = one.studio.look().status.run
+    assert untraced is not None
+    assert untraced.trace_id is None
     for team in teams:
         logs = operator_logs(cluster, team.operator)
         assert f"{team.operator.namespace}/studio" in logs
         assert "orbidden" not in logs
+
+
+def assert_traced(studio: Studio, run: RunStatus) -> None:
+    """The collector has the run's spans under the id that the resource names, with the time before the runner began."""
+    spans = [json.loads(line) for line in studio.kubectl("logs", "collector").splitlines()]
+    assert {(path, trace) for path, _, trace, _, _ in spans} == {("/v1/traces", run.trace_id)}
+    took = {name: nanoseconds for _, name, _, nanoseconds, _ in spans}
+    assert {"dbmigration apply", "pod start", "apply", "apply 002_second.sql"} <= took.keys()
+    assert took["dbmigration apply"] >= took["pod start"] + took["apply"] > took["apply"] >= took["apply 002_second.sql"] > 0
+    resource = spans[0][-1]
+    assert (resource["k8s.namespace.name"], resource["k8s.job.name"]) == (studio.namespace, run.job_name)
+    assert f'"traceId": "{run.trace_id}"' in studio.kubectl("logs", f"job/{run.job_name}")
 
 
 def test_a_namespaced_operator_has_not_one_cluster_wide_right(cluster: Cluster, teams: tuple[Team, Team]) -> None:

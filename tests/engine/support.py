@@ -120,11 +120,12 @@ def statements_done(database: Database, name: str) -> list[int]:
     return [int(row) for row in rows.split("\n")] if rows else []
 
 
-def start_apply(database: Database, directory: Path, *arguments: str) -> "subprocess.Popen[str]":
-    """`dbmigration apply` in a process of its own."""
+def start_apply(database: Database, directory: Path, *arguments: str, environ: Mapping[str, str] | None = None) -> "subprocess.Popen[str]":
+    """`dbmigration apply` in a process of its own; `environ` is added to its environment."""
+    ours = {"PYTHONPATH": str(PLATFORM.parent / "operator"), "DATABASE_URL": database.dsn}
     return subprocess.Popen(
         [sys.executable, "-m", "dbmigration.cli.main", "apply", "--dir", str(directory), "--no-backup", *arguments],
-        env=database.server.environment(database.name) | {"PYTHONPATH": str(PLATFORM.parent / "operator"), "DATABASE_URL": database.dsn},
+        env=database.server.environment(database.name) | ours | dict(environ or {}),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -1,6 +1,8 @@
 """The Job of a run: restricted, without a token, with nothing secret in it, and found again after a crash."""
 
 import json
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from dbmigration.api.request import (
     RunRequest,
 )
 from dbmigration.api.spec import Spec
+from dbmigration.api.status import Status
 from dbmigration.decide.decision import StartRun
 from dbmigration.decide.rules import decide
 from dbmigration.kube.job_seen import job_seen, owned_by
@@ -177,6 +180,18 @@ def test_job_is_found_again_with_everything_it_was_started_with(retry: str | Non
     assert (found.attempt, found.retry_value, found.created_at) == (asked.attempt, retry, NOW)
     assert owned_by(job, "uid-1")
     assert not owned_by(job, "uid-2")
+
+
+def test_a_traced_run_knows_where_to_send_its_trace_and_since_when_it_waited() -> None:
+    traced = replace(RUNNER, traces=(("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318/$(HOME)"),))
+    asked = start(runner=traced, status=Status(queued_since=NOW - timedelta(seconds=9)))
+    assert (asked.request.asked_at, asked.request.queued_since) == (NOW, NOW - timedelta(seconds=9))
+    told = {each["name"]: each["value"] for each in pod(build_job(asked, SPEC, traced))["containers"][0]["env"]}
+    assert told["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://collector:4318/$$(HOME)"
+    assert RunRequest.model_validate_json(told[REQUEST_VARIABLE]).asked_at == NOW
+    untraced = {each["name"] for each in pod(manifest())["containers"][0]["env"]}
+    assert untraced == {REQUEST_VARIABLE, "DBMIGRATION_TMP", "HOME"}
+    assert "askedAt" not in json.dumps(manifest())
 
 
 def test_a_label_alone_makes_no_job_ours() -> None:

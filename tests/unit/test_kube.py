@@ -115,11 +115,26 @@ def test_settings_come_from_the_environment() -> None:
     assert (own.runner, own.pod_name, own.pod_namespace, own.namespaces) == (None, "p", "n", ())
 
 
+COLLECTOR = {"DBMIGRATION_RUNNER_IMAGE": "a", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}
+
+
+def test_runs_get_where_to_send_traces_and_no_other_variable_of_the_operator() -> None:
+    others = {"OTEL_TRACES_SAMPLER": "always_on", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://x", "OTEL_PYTHON_CONFIGURATOR": "x"}
+    told = dict(read_settings(COLLECTOR | others).traces)
+    assert told == {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "OTEL_TRACES_SAMPLER": "always_on"}
+    assert read_settings({"DBMIGRATION_RUNNER_IMAGE": "a", "OTEL_TRACES_SAMPLER": "always_on"}).traces == ()
+    assert read_settings(COLLECTOR | {"OTEL_SDK_DISABLED": "true"}).traces == ()
+
+
 @pytest.mark.parametrize(
     "environ",
     [
         {},
         {"POD_NAME": "p"},
+        COLLECTOR | {"OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer x"},
+        COLLECTOR | {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://user:password@collector:4318"},
+        COLLECTOR | {"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4318"},
+        COLLECTOR | {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
         {"DBMIGRATION_RUNNER_IMAGE": "a", "DBMIGRATION_RUNNER_PULL_POLICY": "Sometimes"},
         {"DBMIGRATION_RUNNER_IMAGE": "a", "DBMIGRATION_LOG_FORMAT": "xml"},
         {"DBMIGRATION_RUNNER_IMAGE": "a", "DBMIGRATION_WORKERS": "0"},

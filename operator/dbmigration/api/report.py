@@ -90,6 +90,9 @@ StepDurations = Annotated[dict[str, int], BeforeValidator(_known_steps)]
 """Milliseconds by step."""
 Count = Annotated[int, Field(ge=0, le=_LONGEST_MS)]
 
+TraceId = Annotated[str, Field(pattern="^[0-9a-f]{32}$", max_length=32)]
+"""As W3C's Trace Context writes it."""
+
 
 class HeldLock(Reported):
     """A lock that a file had on a table for at most `ms` milliseconds. ACCESS EXCLUSIVE keeps readers out, the others writers."""
@@ -194,7 +197,7 @@ class RehearsalReport(Shown):
 
 
 class JobReport(Reported):
-    """What every Job says of itself, whatever it was made for."""
+    """What every Job says of itself, whatever it was made for. `trace_id`: of its trace, where it made one."""
 
     run_id: str
     outcome: Outcome
@@ -203,6 +206,7 @@ class JobReport(Reported):
     failure: Failure | None = None
     started_at: datetime
     finished_at: datetime
+    trace_id: TraceId | None = None
 
     @property
     def whole(self) -> bool:

@@ -1,5 +1,6 @@
 """What the operator asks of one step of a DatabaseRestore: one JSON document in the Job's environment, as in `request`."""
 
+from datetime import datetime
 from enum import StrEnum
 
 from pydantic import Field
@@ -23,6 +24,7 @@ class RestoreRequest(Model):
     `uri`: the backup; one on a volume is below BACKUP_DIR, one in a bucket is opened as `s3` says. `into`: the new database.
     `live_name` and `live_identity` (system identifier and oid), `restored_identity`, for a swap only: the database that was in use when it
     was restored, and the one that was made then, so that a swap is done once, and of those two. `allow_slots` as in the spec.
+    `asked_at` as in `RunRequest`.
     """
 
     resource: ResourceRef
@@ -41,3 +43,4 @@ class RestoreRequest(Model):
     live_identity: str | None = None
     restored_identity: str | None = None
     allow_slots: bool = False
+    asked_at: datetime | None = None

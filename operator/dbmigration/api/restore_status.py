@@ -7,6 +7,7 @@ from pydantic import Field
 
 from dbmigration.api.backup_record import BackupRecord
 from dbmigration.api.conditions import Condition
+from dbmigration.api.report import TraceId
 from dbmigration.api.restore_report import RestoredDatabase, SwappedDatabase
 from dbmigration.api.restore_request import RestoreStep
 from dbmigration.api.status import NEXT_STEP_LIMIT, NEXT_STEPS_KEPT, DatabaseStatus, ProgressStatus, StatusModel
@@ -39,6 +40,8 @@ class RestoreRunStatus(StatusModel):
     """Why."""
     message: str | None = Field(default=None, max_length=2048)
     """In words."""
+    trace_id: TraceId | None = None
+    """Its OpenTelemetry trace, where runs are traced."""
 
     @property
     def final(self) -> bool:

@@ -13,7 +13,7 @@ from dbmigration.api.checklist import Check, Item
 from dbmigration.api.conditions import Condition, clip
 from dbmigration.api.limits import within_limits
 from dbmigration.api.reasons import Reason
-from dbmigration.api.report import Count, MigrationReport, RehearsalReport, StepDurations
+from dbmigration.api.report import Count, MigrationReport, RehearsalReport, StepDurations, TraceId
 from dbmigration.api.reported import Reported
 
 STATUS_LIMIT = 32 * 1024
@@ -139,6 +139,8 @@ class RunStatus(StatusModel):
     """How often a file waited for a lock for a second or longer."""
     lock_wait_ms: Count = 0
     """For how long in all, in milliseconds."""
+    trace_id: TraceId | None = None
+    """Its OpenTelemetry trace, where runs are traced."""
 
     @property
     def final(self) -> bool:

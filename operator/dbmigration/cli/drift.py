@@ -52,6 +52,7 @@ def drift(
         lock_wait_s=o.read_duration_ms(wait, "--wait") / 1000,
         # Who asks wants to know, whatever runs do about it.
         drift=DriftPolicy.REPORT,
+        traced="drift",
     )
     return Exit.FAILED if status == Exit.OK and differs and not accept else status
 
@@ -72,5 +73,5 @@ def compare_with_files(asked: o.Asked, *, scratch: "ConnInfo | None", private: b
         if result.error is None and not differs:
             sys.stdout.write("The schema is what the applied files make.\n")
 
-    status = work(asked, look, show, execution=execution)
+    status = work(asked, look, show, execution=execution, traced="verify against files")
     return Exit.FAILED if status == Exit.OK and differs else status

@@ -153,7 +153,7 @@ def verify(
     if scratch or private:
         raise words.BadParameter("only --against-files needs a scratch database", param_hint="--against-files")
     # What a person rolled back is no obstacle to looking at what is there.
-    return work(asked, lambda engine: engine.verify(), lambda _: None, execution=execution, reapply=True, drift=drift)
+    return work(asked, lambda engine: engine.verify(), lambda _: None, execution=execution, reapply=True, drift=drift, traced="verify")
 
 
 def has_a_picture(result: "RunResult") -> bool:

@@ -87,6 +87,7 @@ def rehearse(
         out_of_order=out_of_order,
         reapply=reapply,
         lint=lint,
+        traced="rehearse",
     )
 
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from dbmigration.api.reasons import Reason
 from dbmigration.cli.exits import exit_of
@@ -18,6 +19,11 @@ from dbmigration.run.engine import Engine
 from dbmigration.run.options import BackupTarget, DriftPolicy, ExternalBackup, LintPolicy, OnFailure, Rehearsal, RunOptions
 from dbmigration.run.result import RunResult
 from dbmigration.run.stop import StopRequest
+from dbmigration.run.trace_settings import is_wanted
+
+if TYPE_CHECKING:
+    from dbmigration.postgres.conninfo import ConnInfo
+    from dbmigration.run.tracing import RunTrace
 
 
 class Interrupt:
@@ -68,11 +74,13 @@ def work(
     quiet: bool = False,
     advice: Mapping[Reason, str] | None = None,
     forgive: Callable[[DbmigrationError, RunResult], bool] = lambda *_: False,
+    traced: str | None = None,
 ) -> int:
     """Let the engine `do` it, `show` the result (or print it as JSON), print what stopped it, and return the exit status.
 
     `quiet`: the result is all there is to say, as of a look that takes no time. `advice` says what to do next about a reason where this
-    command knows better. `forgive` says of an error that the command did its part all the same. Raises Usage for a bad connection string.
+    command knows better. `forgive` says of an error that the command did its part all the same. `traced`: what the work is
+    called in a trace, where OpenTelemetry's variables ask for one; None: none is made. Raises Usage for a bad connection string.
     """
     options = RunOptions(
         directory=asked.directory,
@@ -95,30 +103,60 @@ def work(
     )
     conninfo = asked.conninfo
     interrupt = Interrupt()
-    with interrupt.handled() as stop, display(silent=asked.as_json or quiet) as on_progress:
-        result = do(Engine(options, conninfo, on_progress, stop))
+    trace = _trace() if traced is not None and is_wanted(os.environ) else None
+    with interrupt.handled() as stop, display(silent=asked.as_json or quiet) as shown:
+        result = do(Engine(options, conninfo, shown if trace is None else trace.beside(shown), stop))
+    trace_id = _trace_id(trace, traced or "", result, conninfo, asked.environment)
     if asked.as_json:
-        print_json(result, asked.environment)
+        print_json(result, asked.environment, trace_id)
     else:
         show(result)
         sys.stdout.flush()
-    if result.error is None:
-        return exit_of(None)
-    forgiven = forgive(result.error, result)
-    print_failure(
-        result.error,
-        # A plan that was only looked at leaves nothing undone.
-        result=result if result.executed_sql or result.backup_reason else None,
-        directory=asked.directory,
-        show_values=asked.show_values,
-        advice=advice,
-        word="apply would refuse" if forgiven else "error",
-    )
-    return exit_of(None) if forgiven else exit_of(result.error, interrupt.number)
+    status = exit_of(None)
+    if result.error is not None:
+        forgiven = forgive(result.error, result)
+        print_failure(
+            result.error,
+            # A plan that was only looked at leaves nothing undone.
+            result=result if result.executed_sql or result.backup_reason else None,
+            directory=asked.directory,
+            show_values=asked.show_values,
+            advice=advice,
+            word="apply would refuse" if forgiven else "error",
+        )
+        status = exit_of(None) if forgiven else exit_of(result.error, interrupt.number)
+    _send(trace, trace_id)
+    return status
 
 
-def print_json(result: RunResult, environment: str | None) -> None:
+def print_json(result: RunResult, environment: str | None, trace_id: str | None = None) -> None:
     """The report of the run, as the operator gets it: docs/cli.md names the fields."""
     from dbmigration.run.reporting import build_report
 
-    sys.stdout.write(build_report(result, environment=environment).to_json() + "\n")
+    report = build_report(result, environment=environment).model_copy(update={"trace_id": trace_id})
+    sys.stdout.write(report.to_json() + "\n")
+
+
+def _trace() -> "RunTrace":
+    from dbmigration.run.tracing import RunTrace
+
+    return RunTrace(os.environ)
+
+
+def _trace_id(trace: "RunTrace | None", work: str, result: RunResult, conninfo: "ConnInfo", environment: str | None) -> str | None:
+    if trace is None:
+        return None
+    from dbmigration.run.reporting import build_report
+
+    return trace.end(work, build_report(result, environment=environment), result=result, conninfo=conninfo)
+
+
+def _send(trace: "RunTrace | None", trace_id: str | None) -> None:
+    """Everything is told by then; a collector that does not answer is one line on stderr."""
+    if trace is None:
+        return
+    problem = trace.send()
+    if problem is not None:
+        sys.stderr.write(f"trace not sent: {problem}\n")
+    elif trace_id is not None:
+        sys.stderr.write(f"trace {trace_id}\n")

@@ -102,6 +102,7 @@ def apply(
         on_failure=on_failure,
         claimed_by=claimed_by,
         advice=OUT_OF_ORDER_ADVICE,
+        traced="apply",
     )
 
 
@@ -175,6 +176,7 @@ def rollback(
         drift=drift,
         claimed_by=claimed_by,
         quiet=dry_run,
+        traced=None if dry_run else "rollback",
     )
     return Exit.FAILED if confirmed.declined else status
 
@@ -202,7 +204,7 @@ def backup(
 
     asked = o.asked(dsn, o.DIRECTORY, None, None, as_json, show_values)
     target = o.read_shape(o.read_backup(None, backup_dir, no_backup=False), backup_format, backup_jobs, backup_compression)
-    return work(asked, lambda engine: engine.back_up(), show, backup=target)
+    return work(asked, lambda engine: engine.back_up(), show, backup=target, traced="backup")
 
 
 class Confirmation:

@@ -162,12 +162,16 @@ class AllowLists:
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """The image that Jobs run: the operator's own. `cluster`: what it was told to call its cluster, "" when it was told nothing."""
+    """The image that Jobs run: the operator's own. `cluster`: what it was told to call its cluster, "" when it was told nothing.
+
+    `traces`: variables with which runs send traces; none: they send none.
+    """
 
     image: str
     pull_policy: str
     cluster: str = ""
     allowed: AllowLists = AllowLists()
+    traces: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

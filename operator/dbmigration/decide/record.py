@@ -138,6 +138,7 @@ def _finished(observed: Observed, run: RunStatus, result: Result, now: datetime)
         steps_ms=result.report.steps_ms if result.report else {},
         lock_waits=result.report.lock_waits if result.report else 0,
         lock_wait_ms=result.report.lock_wait_ms if result.report else 0,
+        trace_id=result.report.trace_id if result.report else None,
     )
 
 

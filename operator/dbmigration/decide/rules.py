@@ -251,7 +251,7 @@ def run_due(o: Observed, now: datetime) -> Decision | None:
     """Nothing stands in the way."""
     source = _found(o.source)
     spec = _spec(o)
-    start = gated(start_run(o, spec, source, keys.run_key(spec, source.identity, o.retry)), o, spec, now)
+    start = gated(start_run(o, spec, source, keys.run_key(spec, source.identity, o.retry), now), o, spec, now)
     job = JobSeen(start.job_name, start.run_key, start.spec_hash, start.pod_hash, start.attempt, o.retry, now)
     run = run_started(o, job)
     verdict = Verdict(False, Work.RECONCILING, Reason.RUNNING, _running_message(run))

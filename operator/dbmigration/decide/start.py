@@ -1,5 +1,7 @@
 """From a spec to one run: the request that the Job gets."""
 
+from datetime import datetime
+
 from dbmigration.api.backup import BackupPolicy, ExternalBackup, S3Destination
 from dbmigration.api.database import SecretRef
 from dbmigration.api.durations import milliseconds
@@ -22,7 +24,7 @@ from dbmigration.decide.observed import FetchedSource, KnownSource, Observed
 from dbmigration.decide.queue import server_of
 
 
-def start_run(observed: Observed, spec: Spec, source: KnownSource, key: str) -> StartRun:
+def start_run(observed: Observed, spec: Spec, source: KnownSource, key: str, now: datetime) -> StartRun:
     """The next attempt with `key`."""
     attempt = _attempt(observed, key)
     name = keys.job_name(observed, key, attempt)
@@ -33,7 +35,7 @@ def start_run(observed: Observed, spec: Spec, source: KnownSource, key: str) -> 
         pod_hash=keys.pod_hash(spec, key, observed.runner),
         attempt=attempt,
         retry_value=observed.retry,
-        request=_request(observed, spec, source, name, attempt),
+        request=_traced(_request(observed, spec, source, name, attempt), observed, now),
         server=server_of(observed.status),
     )
 
@@ -51,6 +53,12 @@ def start_look(observed: Observed, spec: Spec, source: KnownSource, what: str) -
         retry_value=observed.check_drift,
         request=request.model_copy(update={"look_only": True, "rollback": None, "backup": BackupRequest(required=False)}),
     )
+
+
+def _traced(request: RunRequest, observed: Observed, now: datetime) -> RunRequest:
+    if not observed.runner.traces:
+        return request
+    return request.model_copy(update={"asked_at": now, "queued_since": observed.status.queued_since})
 
 
 def _request(observed: Observed, spec: Spec, source: KnownSource, name: str, attempt: int) -> RunRequest:

@@ -41,7 +41,9 @@ def main() -> int:
     try:
         if settings.metrics_port:
             metrics.serve(settings.metrics_port)
-        runner = replace(settings.runner or _own_image(api, settings), cluster=settings.cluster, allowed=settings.allowed)
+        runner = replace(
+            settings.runner or _own_image(api, settings), cluster=settings.cluster, allowed=settings.allowed, traces=settings.traces
+        )
         with ThreadPoolExecutor(settings.workers, thread_name_prefix="reconcile") as threads:
             _run(settings, runner, api, threads, metrics)
     finally:

@@ -179,6 +179,7 @@ def pod_of(command: str, asked: tuple[str, Model], mounts: Sequence[Mount], spec
                     {"name": variable, "value": _literal(request.model_dump_json(by_alias=True, exclude_none=True))},
                     {"name": "DBMIGRATION_TMP", "value": TMP_DIR},
                     {"name": "HOME", "value": TMP_DIR},
+                    *({"name": name, "value": text.replace("$", "$$")} for name, text in runner.traces),
                 ],
                 **_confined(spec.job.resources),
                 "terminationMessagePath": TERMINATION_LOG,

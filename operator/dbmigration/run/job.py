@@ -31,6 +31,8 @@ from dbmigration.run.reporting import build_report, internal_error
 from dbmigration.run.result import RunResult, now
 from dbmigration.run.rollback import RollbackPlan, down_to, refuse_other_plan
 from dbmigration.run.stop import StopRequest
+from dbmigration.run.trace_settings import is_wanted
+from dbmigration.run.tracing import Attributes, RunTrace
 
 if TYPE_CHECKING:
     from dbmigration.backup.s3 import Bucket
@@ -47,19 +49,30 @@ PROGRESS_INTERVAL = 2.0
 def main(environ: Mapping[str, str]) -> int:
     """Run what the environment asks for. Exit status 0 when the run succeeded, else 1; the report says why in either case."""
     log, clock = ProgressLog(), RunClock()
-    run_id = "unknown"
+    trace = RunTrace(environ) if is_wanted(environ) else None
+    run_id, work = "unknown", "run"
+    attributes: Attributes = {}
+    result, conninfo = None, None
 
     def told(progress: Progress) -> None:
         clock(progress)
+        if trace is not None:
+            trace(progress)
         log(progress)
 
     try:
         request = read_request(environ)
         run_id = request.run_id
+        work = "drift" if request.look_only else "apply" if request.rollback is None else "rollback"
+        if trace is not None:
+            trace.of_job(request.resource, run_id, asked_at=request.asked_at, queued_since=request.queued_since)
+            attributes = {"dbmigration.attempt": request.attempt, "dbmigration.prepares": request.prepare}
         stop = StopRequest()
         signal.signal(signal.SIGTERM, lambda *_: stop.set())
         signal.signal(signal.SIGINT, lambda *_: stop.set())
-        report = build_report(_run(request, told, stop), environment=request.environment)
+        conninfo = _conninfo(request)
+        result = _run(request, conninfo, told, stop)
+        report = build_report(result, environment=request.environment)
     except DbmigrationError as error:
         report = build_report(RunResult(run_id=run_id, started_at=now(), error=error), environment=None)
     except Exception as error:  # noqa: BLE001 - whatever went wrong has to reach the resource
@@ -68,7 +81,11 @@ def main(environ: Mapping[str, str]) -> int:
     clock.end()
     timed = {"steps_ms": clock.steps_ms, "lock_waits": clock.lock_waits, "lock_wait_ms": clock.lock_wait_ms}
     report = report.model_copy(update=timed)
+    if trace is not None:
+        trace_id = trace.end(work, report, result=result, conninfo=conninfo, attributes=attributes)
+        report = report.model_copy(update={"trace_id": trace_id})
     _publish(report, log)
+    send_trace(trace, log)
     return 0 if report.outcome is Outcome.SUCCEEDED else 1
 
 
@@ -121,14 +138,24 @@ class ProgressLog:
         sys.stdout.flush()
 
 
-def _run(request: api.RunRequest, on_progress: OnProgress, stop: StopRequest) -> RunResult:
-    secret = Path(api.SECRET_DIR)
-    conninfo = ConnInfo.from_secret(
-        secret,
+def send_trace(trace: RunTrace | None, log: ProgressLog) -> None:
+    """The report is out: whatever comes of this, the run is over."""
+    problem = trace.send() if trace is not None else None
+    if problem is not None:
+        log.write("warning", "trace not sent", message=problem)
+
+
+def _conninfo(request: api.RunRequest) -> ConnInfo:
+    """Raises as `ConnInfo.from_secret`."""
+    return ConnInfo.from_secret(
+        Path(api.SECRET_DIR),
         request.secret_keys,
         tls_mode=request.tls_mode,
         ca_file=Path(api.CA_DIR) / request.ca_key if request.ca_key else None,
     )
+
+
+def _run(request: api.RunRequest, conninfo: ConnInfo, on_progress: OnProgress, stop: StopRequest) -> RunResult:
     engine = Engine(_options(request), conninfo, on_progress, stop)
     if request.look_only:
         return engine.drift()
@@ -284,6 +311,7 @@ def _publish(report: Report, log: ProgressLog) -> None:
         "finished",
         message=_sentence(report),
         reason=report.reason.value,
+        traceId=report.trace_id,
         **(report.failure.model_dump(include={"file", "line", "sqlstate", "statement"}) if report.failure else {}),
     )
     sys.stdout.write(f'{{"{REPORT_KEY}": {report.to_json()}}}\n')

@@ -17,12 +17,14 @@ from dbmigration.api.restore_report import RestoreReport
 from dbmigration.api.restore_request import RESTORE_REQUEST_VARIABLE, RestoreRequest, RestoreStep
 from dbmigration.errors import DbmigrationError, Permanent, Transient
 from dbmigration.postgres.conninfo import ConnInfo
-from dbmigration.run.job import ProgressLog, bucket_of, frames
-from dbmigration.run.progress import Progress, Step
+from dbmigration.run.job import ProgressLog, bucket_of, frames, send_trace
+from dbmigration.run.progress import OnProgress, Progress, Step
 from dbmigration.run.reporting import MESSAGE_LIMIT
 from dbmigration.run.restore import StepDone, restore_step, swap_step
 from dbmigration.run.result import now
 from dbmigration.run.stop import StopRequest
+from dbmigration.run.trace_settings import is_wanted
+from dbmigration.run.tracing import RunTrace
 
 if TYPE_CHECKING:
     from dbmigration.backup.s3 import Bucket
@@ -31,14 +33,23 @@ if TYPE_CHECKING:
 def main(environ: Mapping[str, str]) -> int:
     """Do what the environment asks for. Exit status 0 when it is done, else 1; the report says why in either case."""
     log, done, started_at = ProgressLog(), StepDone(), now()
-    run_id = "unknown"
+    trace = RunTrace(environ) if is_wanted(environ) else None
+    run_id, work = "unknown", "restore"
+
+    def told(progress: Progress) -> None:
+        if trace is not None:
+            trace(progress)
+        log(progress)
+
     try:
         request = read_request(environ)
-        run_id = request.run_id
+        run_id, work = request.run_id, request.step.value
+        if trace is not None:
+            trace.of_job(request.resource, run_id, asked_at=request.asked_at)
         stop = StopRequest()
         signal.signal(signal.SIGTERM, lambda *_: stop.set())
         signal.signal(signal.SIGINT, lambda *_: stop.set())
-        _run(request, done, log, stop)
+        _run(request, done, told, stop)
         report = _report(run_id, started_at, done, None)
     except DbmigrationError as error:
         report = _report(run_id, started_at, done, error)
@@ -46,7 +57,10 @@ def main(environ: Mapping[str, str]) -> int:
         log.write("error", "internal error", traceback=frames(error))
         message = f"{type(error).__name__} in the runner: this is a bug; the log says where (kubectl logs)"
         report = _report(run_id, started_at, done, Permanent(Reason.INTERNAL_ERROR, message))
+    if trace is not None:
+        report = report.model_copy(update={"trace_id": trace.end(work, report)})
     _publish(report, log)
+    send_trace(trace, log)
     return 0 if report.outcome is Outcome.SUCCEEDED else 1
 
 
@@ -67,11 +81,11 @@ def read_request(environ: Mapping[str, str]) -> RestoreRequest:
         ) from None
 
 
-def _run(request: RestoreRequest, done: StepDone, log: ProgressLog, stop: StopRequest) -> None:
+def _run(request: RestoreRequest, done: StepDone, on_progress: OnProgress, stop: StopRequest) -> None:
     step = Step.SWAP if request.step is RestoreStep.SWAP else Step.RESTORE
 
     def say(message: str) -> None:
-        log(Progress(step, message, notice=True))
+        on_progress(Progress(step, message, notice=True))
 
     conninfo = ConnInfo.from_secret(
         Path(api.SECRET_DIR),
@@ -126,7 +140,8 @@ def _success(done: StepDone) -> str:
 
 
 def _publish(report: RestoreReport, log: ProgressLog) -> None:
-    log.write("info" if report.outcome is Outcome.SUCCEEDED else "error", "finished", message=report.message, reason=report.reason.value)
+    level = "info" if report.outcome is Outcome.SUCCEEDED else "error"
+    log.write(level, "finished", message=report.message, reason=report.reason.value, traceId=report.trace_id)
     sys.stdout.write(f'{{"{REPORT_KEY}": {report.to_json()}}}\n')
     sys.stdout.flush()
     # Outside of a pod there is no such file, and nobody who would read it.

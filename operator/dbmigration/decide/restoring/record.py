@@ -133,6 +133,7 @@ def _finished(run: RestoreRunStatus, result: StepResult, now: datetime) -> Resto
         next_retry = now + backoff(Retry(), failures)
     return RestoreRunStatus(
         **run.model_dump(include={"step", "key", "attempt", "job_name", "started_at"}),
+        trace_id=result.report.trace_id if result.report else None,
         failures=failures,
         counted=counted,
         finished_at=now,

@@ -205,7 +205,7 @@ def step_due(o: RestoreObserved, now: datetime) -> RestoreDecision | None:
     """Nothing stands in the way."""
     migration, uri = _migration(o), o.status.backup_uri
     assert uri is not None, "backup_chosen comes first"  # noqa: S101 - the order of RULES
-    start = start_step(o, _spec(o), migration, _spec_of(migration), _step(o), uri)
+    start = start_step(o, _spec(o), migration, _spec_of(migration), _step(o), uri, now)
     job = JobSeen(start.job_name, start.key, "", start.pod_hash, start.attempt, o.retry, now)
     run = step_started(o, StepJob(_step(o), job))
     status = _said(o, _running(run), now, run=run, progress=None)

@@ -1,6 +1,7 @@
 """From a DatabaseRestore and its DatabaseMigration to one step: the request that the Job gets."""
 
 import re
+from datetime import datetime
 from typing import Final
 
 from dbmigration.api.request import ResourceRef, S3Request
@@ -20,7 +21,9 @@ def step_key(spec: RestoreSpec, step: RestoreStep, retry: str | None) -> str:
     return keys.digest(step, spec.allow_slots if step is RestoreStep.SWAP else None, retry)
 
 
-def start_step(o: RestoreObserved, spec: RestoreSpec, migration: MigrationSeen, of: Spec, step: RestoreStep, uri: str) -> StartStep:
+def start_step(
+    o: RestoreObserved, spec: RestoreSpec, migration: MigrationSeen, of: Spec, step: RestoreStep, uri: str, now: datetime
+) -> StartStep:
     """The next attempt at `step` with the backup at `uri`."""
     key = step_key(spec, step, o.retry)
     attempt = _attempt(o, key)
@@ -51,6 +54,7 @@ def start_step(o: RestoreObserved, spec: RestoreSpec, migration: MigrationSeen, 
             live_identity=live.identity if live else None,
             restored_identity=restored.identity if restored else None,
             allow_slots=spec.allow_slots,
+            asked_at=now if o.runner.traces else None,
         ),
     )
 
