@@ -31,6 +31,6 @@ def parsed(text: str) -> list[Sample]:
     return [Sample(match[1], dict(_LABEL.findall(match[2] or "")), float(match[3])) for match in found if match]
 
 
-def total(samples: list[Sample], name: str, **labels: str) -> float:
+def total(samples: list[Sample], name: str, /, **labels: str) -> float:
     """The sum of all samples of that name with these labels."""
     return sum(sample.value for sample in samples if sample.name == name and labels.items() <= sample.labels.items())

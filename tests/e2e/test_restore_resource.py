@@ -17,6 +17,7 @@ from tests.cluster.operator import InstalledOperator
 from tests.cluster.postgres import psql
 from tests.cluster.steps import wait_until
 from tests.e2e.databases import WAIT_AT_GATE, Owned
+from tests.e2e.prometheus import scrape, total
 from tests.e2e.restart import restart_operator
 from tests.e2e.restores import Restore, suspend
 from tests.e2e.studio import CLAIM_NAME, REQUIRE_BACKUP, Studio
@@ -79,6 +80,10 @@ def test_every_row_comes_back_and_what_lost_them_does_not_run_again(lossy: Lossy
     may_make_databases(studio)
     before = studio.look()
     restore.make(lossy.into)
+    watched = studio.plugin("watch", "dbr/back")
+    assert watched.returncode == 0, watched.stderr
+    assert "Running: restore, attempt 1" in watched.stdout
+    assert "Ready  Restored" in watched.stdout
     restored = restore.wait_ready(Reason.RESTORED)
     assert restored.status.restored is not None
     assert restored.status.restored.name == lossy.into
@@ -127,12 +132,19 @@ def test_every_row_comes_back_and_what_lost_them_does_not_run_again(lossy: Lossy
     database.administer(f'DROP DATABASE "{old}"')
 
 
-def test_a_backup_that_is_damaged_or_not_there_leaves_nothing(lossy: Lossy) -> None:
+def test_a_backup_that_is_damaged_or_not_there_leaves_nothing(lossy: Lossy, operator: InstalledOperator) -> None:
     studio = lossy.studio
     gone, damaged = Restore(studio, "gone"), Restore(studio, "damaged")
     may_make_databases(studio)
     gone.make(lossy.into, {"uri": f"pvc://{CLAIM_NAME}/studio/nothing.dump"})
     assert "nothing.dump" in gone.wait_stalled(Reason.RESTORE_FAILED).message
+    status = studio.plugin("status", "databaserestore/gone").stdout
+    assert "Stalled  RestoreFailed" in status
+    assert f"into        {lossy.into}" in status
+    assert studio.plugin("watch", "dbr/gone").returncode == 1
+    metrics = scrape(studio.cluster, operator)
+    assert total(metrics, "dbmigration_restore_condition", namespace=studio.namespace, name="gone", type="Stalled") == 1
+    assert total(metrics, "dbmigration_restore_runs_total", namespace=studio.namespace, migration="studio", outcome="Failed") == 1
 
     backup = studio.look().status.backup
     assert backup is not None

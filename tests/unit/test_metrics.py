@@ -12,9 +12,12 @@ from prometheus_client import generate_latest
 from dbmigration.api.backup_record import BackupRecord
 from dbmigration.api.conditions import Verdict, Work, set_conditions
 from dbmigration.api.report import Report
+from dbmigration.api.restore_request import RestoreStep
+from dbmigration.api.restore_status import RestoreRunStatus, RestoreStatus
 from dbmigration.api.status import DatabaseStatus, ProgressStatus, RunStatus, Status, WindowStatus
 from dbmigration.decide.figures import GAUGES, ended_run, figures_of
-from dbmigration.handlers.index import ResourceKey
+from dbmigration.decide.restoring.figures import RESTORE_GAUGES, ended_step, restore_figures_of
+from dbmigration.handlers.index import ResourceKey, RestoreKey
 from dbmigration.handlers.metrics import Metrics
 from dbmigration.kube.client import verb_and_resource
 from dbmigration.run.clock import RunClock
@@ -97,6 +100,62 @@ def test_the_series_of_a_resource_go_with_it_and_only_its() -> None:
     assert 'name="studio"' not in after
     assert 'dbmigration_lock_waits_total{name="other",namespace="apps"} 2.0' in after
     assert "dbmigration_operator_resources 1.0" in after
+
+
+MONDAY = RestoreKey("apps", "monday")
+RESTORE_ENDED = RestoreRunStatus(
+    step=RestoreStep.RESTORE,
+    key="k",
+    job_name="monday-restore-1",
+    started_at=NOW - timedelta(seconds=30),
+    finished_at=NOW,
+    outcome="Failed",
+    reason="RestoreFailed",
+    failures=1,
+)
+
+
+def restore_status(verdict: Verdict, **changes: Any) -> RestoreStatus:
+    return RestoreStatus(conditions=set_conditions((), verdict, generation=1, now=NOW), **changes)
+
+
+def test_a_restore_is_told_in_numbers_until_it_is_gone_and_counted_for_its_migration() -> None:
+    metrics = Metrics()
+    status = restore_status(Verdict(False, Work.STALLED, "RestoreFailed", ""), run=RESTORE_ENDED)
+    told = {(figure.gauge.name, figure.labels): figure.value for figure in restore_figures_of(status)}
+    assert told["dbmigration_restore_condition", ("Stalled", "RestoreFailed")] == 1
+    assert told["dbmigration_restore_last_run_duration_seconds", ("restore",)] == 30
+    assert told["dbmigration_restore_run_failures", ()] == 1
+    assert not any(name == "dbmigration_restore_run_started_timestamp_seconds" for name, _ in told)
+    metrics.restore_seen(MONDAY, {"status": status.model_dump(mode="json", by_alias=True, exclude_none=True)})
+    metrics.step_ended(KEY, RESTORE_ENDED)
+    labels = 'migration="studio",namespace="apps",outcome="Failed",reason="RestoreFailed",step="restore"'
+    counted = f"dbmigration_restore_runs_total{{{labels}}} 1.0"
+    assert counted in text(metrics)
+    assert 'name="monday"' in text(metrics)
+    assert "dbmigration_operator_resources 0.0" in text(metrics)
+    metrics.restore_gone(MONDAY)
+    assert 'name="monday"' not in text(metrics)
+    assert counted in text(metrics)
+    metrics.resource_gone(KEY)
+    assert 'migration="studio"' not in text(metrics)
+
+
+def test_a_restore_of_the_same_name_as_a_migration_is_another() -> None:
+    metrics = Metrics()
+    metrics.resource_seen(KEY, body(FULL))
+    metrics.restore_seen(RestoreKey(KEY.namespace, KEY.name), {"status": {}})
+    metrics.restore_gone(RestoreKey(KEY.namespace, KEY.name))
+    assert 'dbmigration_applied_migrations{name="studio",namespace="apps"} 4.0' in text(metrics)
+
+
+def test_a_step_is_counted_once() -> None:
+    running = RESTORE_ENDED.model_copy(update={"finished_at": None, "outcome": None})
+    ended = RestoreStatus(run=RESTORE_ENDED)
+    assert ended_step(RestoreStatus(run=running), ended) is RESTORE_ENDED
+    assert ended_step(RestoreStatus(), ended) is RESTORE_ENDED
+    assert ended_step(ended, ended) is None
+    assert ended_step(RestoreStatus(), RestoreStatus(run=running)) is None
 
 
 def test_the_first_run_of_an_outcome_is_an_increase() -> None:
@@ -202,7 +261,7 @@ def test_alerts_and_dashboard_ask_for_what_is_exported_and_the_page_names_all_of
     assert asked - exported() == set()
     page = (ROOT / "docs" / "metrics.md").read_text()
     ours = {family.name + ("_total" if family.type == "counter" else "") for family in Metrics().registry.collect()}
-    ours = {name for name in ours if name.startswith("dbmigration")} | {gauge.name for gauge in GAUGES}
+    ours = {name for name in ours if name.startswith("dbmigration")} | {gauge.name for gauge in (*GAUGES, *RESTORE_GAUGES)}
     assert {name for name in ours if f"`{name}`" not in page} == set()
 
 

@@ -16,21 +16,24 @@ from dbmigration.api.report import (
     RehearsedRewrite,
     RehearsedStatement,
 )
+from dbmigration.api.restore_request import RestoreStep
+from dbmigration.api.restore_status import RestoreRunStatus, RestoreStatus
 from dbmigration.api.states import State
 from dbmigration.api.status import PlanStatus, ProgressStatus, RunStatus, Status
 from dbmigration.cli.plugin.change import files_above, managed_by, rollback
 from dbmigration.cli.plugin.logs import readable
 from dbmigration.cli.plugin.main import PLUGIN
 from dbmigration.cli.plugin.picture import Paper, status_lines
-from dbmigration.cli.plugin.resource import Resource, bare_name
+from dbmigration.cli.plugin.resource import Resource, Restore, bare_name, restore_name
 from dbmigration.cli.plugin.restore import restore, restore_spec
-from dbmigration.cli.plugin.show import rehearsed_lines
+from dbmigration.cli.plugin.show import lines_of, rehearsed_lines
 from dbmigration.cli.plugin.text import ago, plain, size, span
 from dbmigration.cli.plugin.view import Bars, Estimate, View
 from dbmigration.cli.plugin.watch import is_over, progress_in
 from dbmigration.cli.program import run_program
 from dbmigration.cli.words import BadParameter, call
 from dbmigration.decide.observed import Progress
+from tests.unit.restoring import RESTORED
 
 NOW = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
 PAPER = Paper(100, colour=False, signs=True)
@@ -87,6 +90,41 @@ def test_who_is_in_the_way_of_a_run_is_shown() -> None:
     text = "\n".join(status_lines(resource(RUNNING, run=run(), progress=progress), NOW + timedelta(seconds=75), PAPER))
     assert "blocked by  1234 app" in text
     assert "attempt 1: running for 1m15s (job/studio-1)" in text
+
+
+def restore_of(verdict: Verdict, **changes: Any) -> Restore:
+    status = RestoreStatus(observed_generation=1, conditions=set_conditions((), verdict, generation=1, now=NOW), **changes)
+    spec = {"migrationRef": {"name": "studio"}, "backup": {"latest": True}, "into": "studio_monday", "swap": True}
+    return Restore("apps", "monday", {"metadata": {"name": "monday", "namespace": "apps", "generation": 1}, "spec": spec}, status)
+
+
+def test_a_restore_says_what_it_is_about_how_far_it_is_and_what_was_proved() -> None:
+    run = RestoreRunStatus(step=RestoreStep.SWAP, key="k", job_name="monday-swap-1", started_at=NOW, trace_id="ab" * 16)
+    found = restore_of(RUNNING, run=run, restored=RESTORED, backup_uri="pvc://b/x.dump", next_steps=("wait",))
+    text = "\n".join(lines_of(found, NOW + timedelta(seconds=75), PAPER))
+    for told in (
+        "… Reconciling  Running  apps/monday, 1m15s ago",
+        "  1. wait",
+        "migration   dbm/studio",
+        "backup      pvc://b/x.dump",
+        "into        studio_monday, and then in the place of the database in use",
+        "swap        attempt 1: running for 1m15s (job/monday-swap-1)",
+        f"trace       {'ab' * 16}",
+        "restored    1,000 rows and 12 objects",
+    ):
+        assert told in text
+
+
+@pytest.mark.parametrize(("verdict", "over"), [(RUNNING, False), (STALLED, True), (Verdict(True, Work.IDLE, "Restored", ""), True)])
+def test_a_watch_of_a_restore_ends_when_nothing_more_happens_by_itself(verdict: Verdict, over: bool) -> None:
+    assert is_over(restore_of(verdict)) is over
+
+
+def test_a_restore_is_named_by_its_kind() -> None:
+    for name in ("dbr/monday", "databaserestore/monday", "DatabaseRestores.dbmigration.dev/monday"):
+        assert restore_name(name) == "monday"
+    for name in ("monday", "dbm/monday", "x/monday"):
+        assert restore_name(name) is None
 
 
 @pytest.mark.parametrize("verdict", [READY, STALLED, RUNNING, WAITING])

@@ -23,6 +23,17 @@ class ResourceKey:
 
 
 @dataclass(frozen=True, slots=True)
+class RestoreKey:
+    """One DatabaseRestore."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name} (restore)"
+
+
+@dataclass(frozen=True, slots=True)
 class Used:
     """An object that a resource looks at."""
 

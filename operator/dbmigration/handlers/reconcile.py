@@ -11,13 +11,13 @@ import structlog
 from dbmigration.decide.decision import Decision
 from dbmigration.decide.figures import ended_run
 from dbmigration.decide.observed import Runner
+from dbmigration.decide.restoring.figures import ended_step
 from dbmigration.decide.restoring.observed import RestoreDecision
 from dbmigration.decide.restoring.rules import decide as decide_restore
 from dbmigration.decide.rules import decide
-from dbmigration.handlers.index import ResourceKey, SourceIndex
+from dbmigration.handlers.index import ResourceKey, RestoreKey, SourceIndex
 from dbmigration.handlers.metrics import Metrics
 from dbmigration.handlers.queue import Again
-from dbmigration.handlers.restores import RestoreKey
 from dbmigration.handlers.slots import Slots
 from dbmigration.kube.act import act
 from dbmigration.kube.classify import Answer, ApiFailure
@@ -50,7 +50,7 @@ def reconcile(api: Api, runner: Runner, key: ResourceKey, metrics: Metrics, slot
     return decision, decision.again_after
 
 
-def reconcile_restore(api: Api, runner: Runner, key: RestoreKey) -> timedelta | None:
+def reconcile_restore(api: Api, runner: Runner, key: RestoreKey, metrics: Metrics) -> timedelta | None:
     """Returns when to look again. Raises ApiFailure. Blocks: run it in a thread."""
     now = datetime.now(UTC).replace(microsecond=0)
     seen = observe_restore(api, runner, key.namespace, key.name, now)
@@ -58,6 +58,9 @@ def reconcile_restore(api: Api, runner: Runner, key: RestoreKey) -> timedelta | 
         return None
     decision = decide_restore(seen.observed, now)
     again_after = act_on_restore(api, seen, decision, now)
+    ended = ended_step(seen.observed.status, decision.status)
+    if ended is not None and seen.observed.spec is not None:
+        metrics.step_ended(ResourceKey(key.namespace, seen.observed.spec.migration_ref.name), ended)
     if decision.start is not None or decision.status != seen.observed.status:
         _log_decision(decision, restore=f"{key.namespace}/{key.name}")
     return again_after
@@ -85,7 +88,7 @@ def reconciler(
         loop = asyncio.get_running_loop()
         try:
             if isinstance(key, RestoreKey):
-                again_after = await loop.run_in_executor(threads, reconcile_restore, api, runner, key)
+                again_after = await loop.run_in_executor(threads, reconcile_restore, api, runner, key, metrics)
                 result = "done"
                 return again_after
             done = await loop.run_in_executor(threads, reconcile, api, runner, key, metrics, slots)

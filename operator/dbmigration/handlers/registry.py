@@ -17,11 +17,11 @@ from dbmigration.api.names import (
     VERSION,
 )
 from dbmigration.api.sources import FluxKind
-from dbmigration.handlers.index import CONFIG_MAP, ResourceKey, SourceIndex, used_by
+from dbmigration.handlers.index import CONFIG_MAP, ResourceKey, RestoreKey, SourceIndex, used_by
 from dbmigration.handlers.metrics import Metrics
 from dbmigration.handlers.queue import WorkQueue
 from dbmigration.handlers.reconcile import Key
-from dbmigration.handlers.restores import RestoreIndex, RestoreKey
+from dbmigration.handlers.restores import RestoreIndex
 from dbmigration.handlers.slots import Slots
 from dbmigration.kube import flux
 
@@ -61,7 +61,9 @@ def watch(registry: kopf.OperatorRegistry, queue: WorkQueue[Key], index: SourceI
         queue.add(migration)  # what it waits for may be over
         if type == "DELETED":
             restores.forget(key)
+            metrics.restore_gone(key)
             return
+        metrics.restore_seen(key, body)
         restores.remember(key, migration)
         queue.add(key)
 

@@ -1,20 +1,8 @@
 """DatabaseRestores in the queue: their keys, and who waits for which DatabaseMigration."""
 
 from collections import defaultdict
-from dataclasses import dataclass
 
-from dbmigration.handlers.index import ResourceKey
-
-
-@dataclass(frozen=True, slots=True)
-class RestoreKey:
-    """One DatabaseRestore."""
-
-    namespace: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.namespace}/{self.name} (restore)"
+from dbmigration.handlers.index import ResourceKey, RestoreKey
 
 
 class RestoreIndex:

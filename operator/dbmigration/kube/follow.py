@@ -51,10 +51,11 @@ Happening = Changed | Said | LogEnded | Failed
 class Follower:
     """A context manager: within it the resource is watched. `follow_log` adds the log of a Job. The threads are daemons: they may hang."""
 
-    def __init__(self, api: Api, namespace: str, name: str) -> None:
+    def __init__(self, api: Api, namespace: str, name: str, plural: str = PLURAL) -> None:
         self._api = api
         self._namespace = namespace
         self._name = name
+        self._plural = plural
         self._found: SimpleQueue[Happening] = SimpleQueue()
         self._stop = Event()
 
@@ -80,7 +81,7 @@ class Follower:
         Thread(target=work, name=f"follow {self._name}", daemon=True).start()
 
     def _watch(self) -> None:
-        path = namespaced(API_VERSION, self._namespace, PLURAL)
+        path = namespaced(API_VERSION, self._namespace, self._plural)
         query = {"watch": "true", "fieldSelector": f"metadata.name={self._name}", "timeoutSeconds": str(_WATCH_S)}
         while not self._stop.is_set():
             try:

@@ -1,7 +1,7 @@
 """How a resource stands, as lines for a person: what it says of itself first, what to do second, the proofs, then the files."""
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
@@ -10,7 +10,7 @@ from dbmigration.api.conditions import Condition, ConditionType
 from dbmigration.api.report import MigrationReport
 from dbmigration.api.states import State
 from dbmigration.api.status import Status
-from dbmigration.cli.plugin.resource import Resource
+from dbmigration.cli.plugin.resource import CustomResource, Resource
 from dbmigration.cli.plugin.text import ago, plain, size, span, wrapped
 from dbmigration.cli.tables import Row, show_ms, table_lines
 
@@ -38,19 +38,12 @@ class Paper(NamedTuple):
 
 def status_lines(resource: Resource, now: datetime, paper: Paper) -> Iterator[str]:
     """All of it."""
+    steps, conditions = conditions_and_steps(resource, now, paper)
     yield from head_lines(resource, now, paper)
-    steps = resource.status.next_steps
-    if steps:
-        yield ""
-        yield "What to do"
-        for number, step in enumerate(steps, 1):
-            yield from _hanging(f"  {number}. ", step, paper.columns)
+    yield from steps
     yield ""
-    yield from _facts(resource, now, paper)
-    conditions = [c for c in resource.status.conditions if c.type not in (ConditionType.RECONCILING, ConditionType.STALLED)]
-    if conditions:
-        yield ""
-        yield from _condition_lines(conditions, now, paper)
+    yield from fact_lines((*_state(resource), *_work(resource.status, now), *_proofs(resource.status, now)), paper)
+    yield from conditions
     if resource.status.checklist:
         yield ""
         yield from _check_lines(resource.status.checklist, paper)
@@ -60,7 +53,7 @@ def status_lines(resource: Resource, now: datetime, paper: Paper) -> Iterator[st
         yield from table_lines(rows, paper.columns, colour=paper.colour, signs=paper.signs)
 
 
-def head_lines(resource: Resource, now: datetime, paper: Paper) -> Iterator[str]:
+def head_lines(resource: CustomResource, now: datetime, paper: Paper) -> Iterator[str]:
     """The one line that counts, and its message."""
     ready = resource.ready
     sign, paint = _LOOKS[resource.word]
@@ -76,8 +69,24 @@ def head_lines(resource: Resource, now: datetime, paper: Paper) -> Iterator[str]
     yield from wrapped(ready.message, paper.columns, "  ")
 
 
-def _facts(resource: Resource, now: datetime, paper: Paper) -> Iterator[str]:
-    for label, text in (*_state(resource), *_work(resource.status, now), *_proofs(resource.status, now)):
+def conditions_and_steps(resource: CustomResource, now: datetime, paper: Paper) -> tuple[Iterator[str], Iterator[str]]:
+    """What a person can do now, and the conditions but those that the head tells; each begins with an empty line, if it is there."""
+    conditions = [c for c in resource.status.conditions if c.type not in (ConditionType.RECONCILING, ConditionType.STALLED)]
+    return _step_lines(resource.status.next_steps, paper), _condition_lines(conditions, now, paper)
+
+
+def _step_lines(steps: Sequence[str], paper: Paper) -> Iterator[str]:
+    if not steps:
+        return
+    yield ""
+    yield "What to do"
+    for number, step in enumerate(steps, 1):
+        yield from _hanging(f"  {number}. ", step, paper.columns)
+
+
+def fact_lines(facts: Iterable[tuple[str, str]], paper: Paper) -> Iterator[str]:
+    """Label and text; what has no text is left out."""
+    for label, text in facts:
         if text:
             yield from _hanging(f"{label:<{_LABEL}}", text, paper.columns)
 
@@ -103,6 +112,7 @@ def _work(status: Status, now: datetime) -> Iterator[tuple[str, str]]:
             told = f"{run.outcome}, {ago(run.finished_at, now)}, took {_between(run.started_at, run.finished_at)}"
         again = f"; the next in {_between(now, run.next_retry_at)}" if run.next_retry_at is not None else ""
         yield "run", f"attempt {run.attempt}: {told}{again} (job/{run.job_name})"
+        yield "trace", run.trace_id or ""
     if at is not None:
         yield "progress", f"{at.summary or at.step}: {at.message or ''}"
         yield "blocked by", at.blocked_by or ""
@@ -130,6 +140,9 @@ def _proofs(status: Status, now: datetime) -> Iterator[tuple[str, str]]:
 
 
 def _condition_lines(conditions: Sequence[Condition], now: datetime, paper: Paper) -> Iterator[str]:
+    if not conditions:
+        return
+    yield ""
     width = max(len(c.type) for c in conditions)
     reasons = max(len(c.reason) for c in conditions)
     for condition in conditions:

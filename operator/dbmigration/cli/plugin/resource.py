@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from dbmigration.api.conditions import Condition, ConditionType, find
-from dbmigration.api.names import GROUP, KIND, PLURAL, RETRY_ANNOTATION, SHORT_NAME
+from dbmigration.api.names import (
+    GROUP,
+    KIND,
+    PLURAL,
+    RESTORE_KIND,
+    RESTORE_PLURAL,
+    RESTORE_SHORT_NAME,
+    RETRY_ANNOTATION,
+    SHORT_NAME,
+)
 from dbmigration.api.status import Status
 from dbmigration.cli.exits import Exit
 from dbmigration.cli.failure import print_error
@@ -15,9 +24,11 @@ from dbmigration.cli.plugin.text import plain
 from dbmigration.cli.words import Argument, Option
 
 if TYPE_CHECKING:
+    from dbmigration.api.restore_status import RestoreStatus
     from dbmigration.kube.client import Api
 
 Name = Annotated[str, Argument("NAME", "The DatabaseMigration, as studio or dbm/studio.")]
+EitherName = Annotated[str, Argument("NAME", "The DatabaseMigration, as studio or dbm/studio; or a DatabaseRestore, as dbr/monday.")]
 Namespace = Annotated[
     str | None,
     Option("--namespace", "-n", metavar="NAMESPACE", help="Its namespace; default: the kubeconfig's.", show_default=False),
@@ -28,21 +39,13 @@ Context = Annotated[
 
 
 @dataclass(frozen=True, slots=True)
-class Resource:
-    """One DatabaseMigration as the API server had it."""
+class CustomResource:
+    """A DatabaseMigration or a DatabaseRestore as the API server had it: what the two have in common."""
 
     namespace: str
     name: str
     raw: dict[str, Any]
-    status: Status
-
-    @classmethod
-    def of(cls, raw: dict[str, Any]) -> "Resource":
-        """Of a manifest. A status that cannot be read (of a newer operator) is read as far as its fields can."""
-        from dbmigration.kube.resources import read_status
-
-        metadata = raw["metadata"]
-        return cls(metadata["namespace"], metadata["name"], raw, read_status(Status, raw.get("status") or {}))
+    status: "Status | RestoreStatus"
 
     @property
     def ready(self) -> Condition | None:
@@ -76,10 +79,51 @@ class Resource:
         return "Stalled" if self.stalled else "Reconciling" if self.reconciling or self.ready is None else "Waiting"
 
 
+@dataclass(frozen=True, slots=True)
+class Resource(CustomResource):
+    """One DatabaseMigration."""
+
+    status: Status
+
+    @classmethod
+    def of(cls, raw: dict[str, Any]) -> "Resource":
+        """Of a manifest. A status that cannot be read (of a newer operator) is read as far as its fields can."""
+        from dbmigration.kube.resources import read_status
+
+        metadata = raw["metadata"]
+        return cls(metadata["namespace"], metadata["name"], raw, read_status(Status, raw.get("status") or {}))
+
+
+@dataclass(frozen=True, slots=True)
+class Restore(CustomResource):
+    """One DatabaseRestore."""
+
+    status: "RestoreStatus"
+
+    @classmethod
+    def of(cls, raw: dict[str, Any]) -> "Restore":
+        """As `Resource.of`."""
+        from dbmigration.api.restore_status import RestoreStatus
+        from dbmigration.kube.resources import read_status
+
+        metadata = raw["metadata"]
+        return cls(metadata["namespace"], metadata["name"], raw, read_status(RestoreStatus, raw.get("status") or {}))
+
+
 def bare_name(name: str) -> str:
     """ "dbm/studio" is studio, as kubectl has it."""
     kind, slash, rest = name.partition("/")
-    return rest if slash and kind.lower() in (SHORT_NAME, KIND.lower(), PLURAL, f"{PLURAL}.{GROUP}", f"{KIND.lower()}.{GROUP}") else name
+    return rest if slash and kind.lower() in _spelt(SHORT_NAME, KIND, PLURAL) else name
+
+
+def restore_name(name: str) -> str | None:
+    """ "dbr/monday" is the DatabaseRestore monday. None: a DatabaseMigration is meant."""
+    kind, slash, rest = name.partition("/")
+    return rest if slash and kind.lower() in _spelt(RESTORE_SHORT_NAME, RESTORE_KIND, RESTORE_PLURAL) else None
+
+
+def _spelt(short: str, kind: str, plural: str) -> tuple[str, ...]:
+    return short, kind.lower(), plural, f"{plural}.{GROUP}", f"{kind.lower()}.{GROUP}"
 
 
 @contextmanager
@@ -108,3 +152,13 @@ def read(api: "Api", namespace: str, name: str) -> Resource:
     from dbmigration.kube.client import resource_path
 
     return Resource.of(api.get(resource_path(namespace, bare_name(name))))
+
+
+def read_either(api: "Api", namespace: str, name: str) -> Resource | Restore:
+    """A DatabaseRestore where the name says so. Raises ApiFailure."""
+    restore = restore_name(name)
+    if restore is None:
+        return read(api, namespace, name)
+    from dbmigration.kube.restore_seen import restore_path
+
+    return Restore.of(api.get(restore_path(namespace, restore)))

@@ -46,7 +46,7 @@ def restore(
         made = make_restore(api, found.namespace, found.name, spec)
     where = f"-n {found.namespace}"
     sys.stdout.write(
-        f"asked for it: DatabaseRestore {made}. Follow it: kubectl get dbr {where} {made} -w\n"
+        f"asked for it: DatabaseRestore {made}. Follow it: kubectl dbmigration watch {where} dbr/{made}\n"
         f"When you have looked at {into}, and want it in the place of the database in use (docs/restore.md): "
         f'kubectl patch dbr {where} {made} --type=merge -p \'{{"spec":{{"swap":true}}}}\'\n'
     )

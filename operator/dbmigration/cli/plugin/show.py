@@ -9,19 +9,40 @@ from dbmigration.api.reasons import Reason
 from dbmigration.cli.exits import Exit
 from dbmigration.cli.failure import wants_colour
 from dbmigration.cli.plugin.picture import Paper, head_lines, status_lines
-from dbmigration.cli.plugin.resource import Context, Name, Namespace, Resource, cluster, read
+from dbmigration.cli.plugin.resource import (
+    Context,
+    CustomResource,
+    EitherName,
+    Name,
+    Namespace,
+    Resource,
+    Restore,
+    cluster,
+    read,
+    read_either,
+)
 from dbmigration.cli.plugin.text import plain, span, wrapped
 
 _IN_A_PIPE = 200
 """Columns where nobody's terminal says how many there are."""
 
 
-def status(name: Name, namespace: Namespace = None, context: Context = None) -> int:
-    """Show how a DatabaseMigration stands: why it is not Ready, what to do, the backup, each file."""
+def status(name: EitherName, namespace: Namespace = None, context: Context = None) -> int:
+    """Show how a DatabaseMigration or a DatabaseRestore stands: why it is not Ready, what to do, the backup, each file."""
     with cluster(namespace, context) as (api, place):
-        found = read(api, place, name)
-    write(status_lines(found, datetime.now(UTC), paper()))
+        found = read_either(api, place, name)
+    write(lines_of(found, datetime.now(UTC), paper()))
     return Exit.OK
+
+
+def lines_of(found: CustomResource, now: datetime, page: Paper) -> Iterable[str]:
+    """All about it."""
+    if isinstance(found, Restore):
+        from dbmigration.cli.plugin.restore_picture import restore_lines
+
+        return restore_lines(found, now, page)
+    assert isinstance(found, Resource)  # noqa: S101 - there are two kinds
+    return status_lines(found, now, page)
 
 
 def plan(name: Name, namespace: Namespace = None, context: Context = None) -> int:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, NamedTuple, Self, TextIO
 
-from dbmigration.cli.plugin.resource import Resource
+from dbmigration.cli.plugin.resource import CustomResource
 from dbmigration.cli.plugin.text import plain, size, span
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class View:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Nothing to clean."""
 
-    def resource(self, resource: Resource) -> None:
+    def resource(self, resource: CustomResource) -> None:
         """It changed. Only another reason or attempt is worth a line: Ready and Stalled are told at the end."""
         ready = resource.ready
         if ready is None or not resource.current:
@@ -135,7 +135,7 @@ class Bars(View):
             self._live.stop()
             self._live = None
 
-    def resource(self, resource: Resource) -> None:
+    def resource(self, resource: CustomResource) -> None:
         super().resource(resource)
         if not resource.reconciling:
             self._at = None

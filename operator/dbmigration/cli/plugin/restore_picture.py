@@ -1,0 +1,59 @@
+"""How a DatabaseRestore stands, as lines for a person: what it says of itself, what to do, then the facts."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from dbmigration.api.restore_status import RestoreStatus
+from dbmigration.cli.plugin.picture import Paper, conditions_and_steps, fact_lines, head_lines
+from dbmigration.cli.plugin.resource import Restore
+from dbmigration.cli.plugin.text import ago, size, span
+
+
+def restore_lines(restore: Restore, now: datetime, paper: Paper) -> Iterator[str]:
+    """All of it."""
+    steps, conditions = conditions_and_steps(restore, now, paper)
+    yield from head_lines(restore, now, paper)
+    yield from steps
+    yield ""
+    yield from fact_lines((*_asked(restore), *_work(restore.status, now), *_done(restore.status, now)), paper)
+    yield from conditions
+
+
+def _asked(restore: Restore) -> Iterator[tuple[str, str]]:
+    spec, status = restore.raw.get("spec") or {}, restore.status
+    yield "migration", f"dbm/{(spec.get('migrationRef') or {}).get('name', '')}"
+    record = status.backup
+    told = f", {size(record.bytes)}, taken {record.started_at:%Y-%m-%d %H:%M:%S} UTC" if record is not None else ""
+    yield "backup", f"{status.backup_uri or 'not chosen yet'}{told}"
+    yield "into", f"{spec.get('into', '')}{', and then in the place of the database in use' if spec.get('swap') else ''}"
+    if status.database is not None:
+        yield "in use", f"{status.database.name}, PostgreSQL {status.database.server_version.partition(' ')[0]}, {status.database.identity}"
+
+
+def _work(status: RestoreStatus, now: datetime) -> Iterator[tuple[str, str]]:
+    run, at = status.run, status.progress
+    if run is not None:
+        told = f"running for {_between(run.started_at, now)}"
+        if run.finished_at is not None:
+            told = f"{run.outcome}, {ago(run.finished_at, now)}, took {_between(run.started_at, run.finished_at)}"
+        again = f"; the next in {_between(now, run.next_retry_at)}" if run.next_retry_at is not None else ""
+        yield run.step.value, f"attempt {run.attempt}: {told}{again} (job/{run.job_name})"
+        yield "trace", run.trace_id or ""
+    if at is not None:
+        yield "progress", f"{at.summary or at.step}: {at.message or ''}"
+
+
+def _done(status: RestoreStatus, now: datetime) -> Iterator[tuple[str, str]]:
+    restored, swapped = status.restored, status.swapped
+    if restored is not None:
+        took = f"restored in {span(restored.restore_seconds)}, compared in {span(restored.compare_seconds)}"
+        yield "restored", f"{restored.rows:,} rows and {restored.objects:,} objects, every one as in the backup; {took}"
+        yield "not valid", ", ".join(restored.not_valid)
+    if swapped is not None:
+        old = f"; the old one stays as {swapped.old_database}" if swapped.old_database else ""
+        yield "swapped", f"{swapped.name} is the restored one, {ago(swapped.completed_at, now)}{old}"
+        yield "set aside", ", ".join(swapped.set_aside)
+
+
+def _between(then: datetime, now: datetime) -> str:
+    return span((now - then).total_seconds())
