@@ -19,6 +19,7 @@ from tests.cluster.postgres import start_postgres
 from tests.cluster.volumes import release_volumes
 from tests.e2e.databases import Server
 from tests.e2e.leaks import left_behind, secret_values, shown_in
+from tests.e2e.processes import CommandLines
 from tests.e2e.studio import Studio
 
 KEEP: Final = "DBMIGRATION_KEEP_CLUSTER"
@@ -75,13 +76,15 @@ def new_namespace(cluster: Cluster, words: str) -> Iterator[str]:
 def operator(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[InstalledOperator]:
     """The operator, as the checkout has it. One that was there before the session stays.
 
-    At its end all that is left in the cluster is searched for every password of the session.
+    At its end all that is left in the cluster is searched for every password of the session, and so is every command line that was seen.
     """
     found = operator_installed(cluster)
     try:
-        installed = install_operator(cluster)
-        yield installed
+        with CommandLines() as commands:
+            installed = install_operator(cluster)
+            yield installed
         everything = {
+            "command lines": commands.text(),
             "the operator's log": operator_logs(cluster, installed),
             "what it knows of itself": cluster.kubectl("get", "all,events", "-n", installed.namespace, "-o", "json"),
             "resources": cluster.kubectl("get", "databasemigrations,migrationapprovals", "-A", "-o", "json"),
@@ -89,6 +92,7 @@ def operator(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Insta
         }
         seen: set[str] = request.config.stash.get(PASSWORDS, set[str]())
         shown = shown_in(everything, seen)
+        assert cluster.provider == "current" or "dbmigration operator" in commands.text(), "who sees no process sees no password either"
         assert not shown, f"a value of a Secret is to be seen in: {', '.join(shown)}"
     finally:
         if not found and os.environ.get(KEEP) != "1":
