@@ -1,136 +1,144 @@
-"""The dashboard's queries, asked of a real Prometheus and drawn: `python -m tests.pictures.dashboard PROMETHEUS_URL MINUTES OUT.html`.
+"""`python -m tests.pictures.dashboard`: docs/pictures/dashboard.svg, what manifests/monitoring/dashboard.json shows of a real operator.
 
-Grafana itself is no package that the tests could install. This draws what manifests/monitoring/dashboard.json asks for, panel by panel, at
-the places that it names, so that a query that gives nothing, a wrong unit or a mislabelled legend is seen. It is no picture of Grafana.
+A cluster (the running one, else its own), the operator, a dozen resources that succeed, fail, wait and are blocked, and a real Prometheus
+that scrapes the operator meanwhile: about four minutes. Then every panel's own queries are asked and drawn at the panel's place. A query
+that gives nothing ends it without a picture. Grafana itself is no package that this could install: it is drawn alike.
 """
 
-import html
 import json
+import re
+import subprocess
 import sys
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-DASHBOARD: Final = Path(__file__).resolve().parents[2] / "manifests" / "monitoring" / "dashboard.json"
-COLUMN, ROW, GAP = 58, 30, 6
-COLOURS: Final = ("#3274d9", "#56a64b", "#ff780a", "#e02f44", "#8f3bb8", "#f2cc0c", "#37872d", "#1f60c4")
-_KNOWN: Final = {"$__rate_interval": "2m", "$namespace": ".*", "$name": ".*"}
+from tests.cluster.choose import chosen_cluster
+from tests.cluster.interface import Cluster
+from tests.cluster.operator import InstalledOperator, install_operator
+from tests.cluster.steps import wait_until
+from tests.e2e.prometheus import METRICS_PORT
+from tests.engine.s3 import free_port
+from tests.pictures.panels import BACKGROUND, DIM, TEXT, Place, Series, drawn
+from tests.pictures.scene import Scene
 
-_STYLE: Final = """
-body{margin:0;background:#f4f5f5;font:12px sans-serif;color:#24292e;position:relative}
-h1{font-size:16px;margin:0;padding:10px}
-.p{position:absolute;background:#fff;border:1px solid #dce0e3;border-radius:3px;overflow:hidden}
-.p>b{display:block;padding:4px 8px}
-.s{font-size:40px;text-align:center;color:#fff;height:100%;padding-top:10px}
-td,th{padding:2px 10px;text-align:left;border-bottom:1px solid #eee}
-"""
+ROOT: Final = Path(__file__).resolve().parents[2]
+DASHBOARD: Final = ROOT / "manifests" / "monitoring" / "dashboard.json"
+PICTURE: Final = ROOT / "docs" / "pictures" / "dashboard.svg"
+COLUMN, ROW, GAP, HEAD = 58, 30, 8, 46
+SCRAPE_S: Final = 2
+STEP_S: Final = 2.0
+_KNOWN: Final = {"$__rate_interval": "20s", "$namespace": ".*", "$name": ".*"}
+
+Json = dict[str, Any]
 
 
-def main(url: str, minutes: float, out: Path) -> int:
-    dashboard = json.loads(DASHBOARD.read_text())
-    end = time.time()
-    panels = "".join(_panel(panel, url, end - minutes * 60, end) for panel in dashboard["panels"])
-    height = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in dashboard["panels"]) * ROW + 70
-    width = 24 * COLUMN + 2 * GAP
-    out.write_text(
-        f"<!doctype html><meta charset=utf-8><title>{dashboard['title']}</title><style>{_STYLE}"
-        f"body{{width:{width}px;height:{height}px}}</style>"
-        f"<h1>{dashboard['title']} — drawn from its queries, not by Grafana</h1>{panels}"
-    )
+class NoData(Exception):
+    """A query of the dashboard gave nothing."""
+
+
+def main() -> int:
+    cluster = chosen_cluster()
+    started_here = not cluster.running()
+    try:
+        cluster.create()
+        cluster.load_images()
+        operator = install_operator(cluster)
+        with _prometheus(cluster, operator) as url, Scene(cluster) as scene:
+            began = time.time()
+            with scene.played():
+                PICTURE.write_text(_picture(json.loads(DASHBOARD.read_text()), url, began, time.time()), encoding="utf-8")
+    except NoData as missing:
+        sys.stderr.write(f"no picture: {missing}\n")
+        return 1
+    finally:
+        if started_here:
+            cluster.delete()
     return 0
 
 
-def _panel(panel: dict[str, Any], url: str, start: float, end: float) -> str:
+@contextmanager
+def _prometheus(cluster: Cluster, operator: InstalledOperator) -> Iterator[str]:
+    """One that scrapes the operator, as docs/metrics.md says."""
+    port = free_port()
+    with (
+        cluster.port_forward(f"deployment/{operator.deployment}", METRICS_PORT, "-n", operator.namespace) as metrics,
+        TemporaryDirectory() as folder,
+    ):
+        job = {"job_name": "dbmigration", "honor_labels": True, "static_configs": [{"targets": [f"127.0.0.1:{metrics}"]}]}
+        config = Path(folder) / "prometheus.json"
+        config.write_text(json.dumps({"global": {"scrape_interval": f"{SCRAPE_S}s"}, "scrape_configs": [job]}))
+        log = Path(folder) / "log"
+        with log.open("w") as out:
+            server = subprocess.Popen(
+                [
+                    "prometheus",
+                    f"--config.file={config}",
+                    f"--storage.tsdb.path={folder}/data",
+                    f"--web.listen-address=127.0.0.1:{port}",
+                ],
+                stdout=out,
+                stderr=out,
+            )
+        url = f"http://127.0.0.1:{port}"
+        try:
+            wait_until("Prometheus to see the operator", lambda: _sees_operator(url), seconds=60)
+            yield url
+        finally:
+            server.terminate()
+            server.wait(30)
+
+
+def _sees_operator(url: str) -> bool:
+    try:
+        return bool(_asked(url, "query", {"query": "dbmigration_operator_resources"}))
+    except (urllib.error.URLError, ConnectionError):
+        return False
+
+
+def _picture(dashboard: Json, url: str, start: float, end: float) -> str:
+    panels = dashboard["panels"]
+    height = HEAD + max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in panels) * ROW + GAP
+    width = 24 * COLUMN + GAP
+    parts = [drawn(panel, list(_found(panel, url, start, end)), _place(panel), start, end) for panel in panels]
+    told = f"drawn from {DASHBOARD.relative_to(ROOT)} and a Prometheus that scraped a real operator for {(end - start) / 60:.0f} minutes"
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
+        f'font-family="Inter, Helvetica, Arial, sans-serif"><rect width="{width}" height="{height}" fill="{BACKGROUND}"/>'
+        f'<text x="{GAP}" y="28" fill="{TEXT}" font-size="18" font-weight="600">{dashboard["title"]}</text>'
+        f'<text x="{width - GAP}" y="28" fill="{DIM}" font-size="12" text-anchor="end">{told}</text>{"".join(parts)}</svg>\n'
+    )
+
+
+def _place(panel: Json) -> Place:
     at = panel["gridPos"]
-    place = f"left:{at['x'] * COLUMN + GAP}px;top:{at['y'] * ROW + 44}px;width:{at['w'] * COLUMN - GAP}px;height:{at['h'] * ROW - GAP}px"
-    draw = {"stat": _stat, "timeseries": _lines, "table": _table, "bargauge": _bars}[panel["type"]]
-    width, height = at["w"] * COLUMN - GAP, at["h"] * ROW - GAP - 26
-    return f"<div class=p style='{place}'><b>{html.escape(panel['title'])}</b>{draw(panel, url, start, end, width, height)}</div>"
+    return Place(at["x"] * COLUMN + GAP, at["y"] * ROW + HEAD, at["w"] * COLUMN - GAP, at["h"] * ROW - GAP)
 
 
-def _stat(panel: dict[str, Any], url: str, start: float, end: float, width: int, height: int) -> str:
-    found = _instant(url, panel["targets"][0]["expr"], end)
-    value = float(found[0]["value"][1]) if found else 0.0
-    steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
-    colour = [step["color"] for step in steps if step["value"] is None or value >= step["value"]][-1]
-    return f"<div class=s style='background:{colour}'>{value:g}</div>"
-
-
-def _bars(panel: dict[str, Any], url: str, start: float, end: float, width: int, height: int) -> str:
-    target = panel["targets"][0]
-    found = [(_legend(target, each["metric"]), float(each["value"][1])) for each in _instant(url, target["expr"], end)]
-    top = max((value for _, value in found), default=1.0) or 1.0
-    rows = "".join(
-        f"<tr><td>{html.escape(name)}<td><div style='background:{COLOURS[1]};height:12px;width:{value / top * (width - 220):.0f}px'></div>"
-        f"<td>{_shown(value, panel)}"
-        for name, value in found
-    )
-    return f"<table>{rows or '<tr><td>no data'}</table>"
-
-
-def _table(panel: dict[str, Any], url: str, start: float, end: float, width: int, height: int) -> str:
-    rows: dict[str, dict[str, str]] = {}
-    named = panel["transformations"][1]["options"]["renameByName"]
+def _found(panel: Json, url: str, start: float, end: float) -> Iterator[Series]:
+    """Of all queries of the panel. Raises NoData for one that gives nothing where the panel does not say what that means."""
     for target in panel["targets"]:
-        for each in _instant(url, target["expr"], end):
-            row = rows.setdefault(each["metric"]["name"], {})
-            wanted = ("namespace", "name", "reason", "environment", "version", "server_version")
-            row |= {named.get(label, label): value for label, value in each["metric"].items() if label in wanted}
-            column = named.get(f"Value #{target['refId']}")
-            if column:
-                row[column] = f"{float(each['value'][1]):.0f}"
-    heads = list(dict.fromkeys(head for row in rows.values() for head in row))
-    lines = "".join("<tr>" + "".join(f"<td>{html.escape(row.get(head, ''))}" for head in heads) for row in list(rows.values())[:9])
-    more = f"<tr><td>… {len(rows) - 9} more" if len(rows) > 9 else ""
-    return f"<table><tr>{''.join(f'<th>{html.escape(head)}' for head in heads)}{lines or '<tr><td>no data'}{more}</table>"
-
-
-def _lines(panel: dict[str, Any], url: str, start: float, end: float, width: int, height: int) -> str:
-    series: list[tuple[str, list[tuple[float, float]]]] = []
-    for target in panel["targets"]:
-        step = max((end - start) / 200, 5)
-        query = {"query": _filled(target["expr"]), "start": start, "end": end, "step": step}
-        for each in _asked(url, "query_range", query):
+        query = _filled(target["expr"])
+        if panel["type"] == "timeseries":
+            found = _asked(url, "query_range", {"query": query, "start": start, "end": end, "step": STEP_S})
+        else:
+            found = [each | {"values": [each["value"]]} for each in _asked(url, "query", {"query": query, "time": end})]
+        if not found and "noValue" not in panel["fieldConfig"]["defaults"]:
+            raise NoData(f"panel {panel['title']!r}: {query}")
+        for each in found:
             points = [(float(at), float(value)) for at, value in each["values"] if value != "NaN"]
-            series.append((_legend(target, each["metric"]), points))
-    series = [each for each in series if each[1]]
-    if not series:
-        return "<p style='padding:8px'>no data</p>"
-    top = max(value for _, points in series for _, value in points) or 1.0
-    left, bottom = 70, height - 34
-    drawn, legend = "", ""
-    for number, (name, points) in enumerate(series[:60]):
-        colour = COLOURS[number % len(COLOURS)]
-        scale = (width - left - 12) / (end - start), (bottom - 8) / top
-        path = " ".join(f"{left + (at - start) * scale[0]:.1f},{bottom - value * scale[1]:.1f}" for at, value in points)
-        drawn += f"<polyline points='{path}' fill=none stroke='{colour}' stroke-width=1.5 />"
-        if number < 4:
-            legend += f"<tspan fill='{colour}'>■ </tspan>{html.escape(name)} &#160; "
-    more = f"and {len(series) - 4} more" if len(series) > 4 else ""
-    axis = "".join(
-        f"<line x1={left} x2={width - 12} y1={bottom - part * (bottom - 8):.0f} y2={bottom - part * (bottom - 8):.0f} stroke='#eee' />"
-        f"<text x={left - 6} y={bottom - part * (bottom - 8) + 4:.0f} text-anchor=end>{_shown(top * part, panel)}</text>"
-        for part in (0, 0.5, 1)
-    )
-    return f"<svg width={width} height={height} font-size=11>{axis}{drawn}<text x=8 y={height - 8}>{legend}{more}</text></svg>"
+            if points:
+                yield Series(_legend(target, each["metric"]), each["metric"], points, target["refId"])
 
 
-def _shown(value: float, panel: dict[str, Any]) -> str:
-    unit = panel["fieldConfig"]["defaults"].get("unit")
-    if unit == "bytes":
-        return f"{value / 1e6:.1f} MB" if value >= 1e5 else f"{value / 1e3:.1f} kB"
-    if unit == "s":
-        return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.1f} s" if value < 120 else f"{value / 60:.0f} min"
-    return f"{value:.3g}{'/s' if unit == 'reqps' else ''}"
-
-
-def _legend(target: dict[str, Any], metric: dict[str, str]) -> str:
-    text = str(target["legendFormat"])
-    for label, value in metric.items():
-        text = text.replace(f"{{{{{label}}}}}", value)
-    return text
+def _legend(target: Json, metric: dict[str, str]) -> str:
+    return re.sub(r"\{\{(\w+)\}\}", lambda label: metric.get(label[1], ""), target["legendFormat"])
 
 
 def _filled(query: str) -> str:
@@ -139,15 +147,11 @@ def _filled(query: str) -> str:
     return query
 
 
-def _instant(url: str, query: str, at: float) -> list[dict[str, Any]]:
-    return _asked(url, "query", {"query": _filled(query), "time": at})
-
-
-def _asked(url: str, what: str, query: dict[str, Any]) -> list[dict[str, Any]]:
+def _asked(url: str, what: str, query: Json) -> list[Json]:
     with urllib.request.urlopen(f"{url}/api/v1/{what}?{urllib.parse.urlencode(query)}", timeout=60) as answer:  # noqa: S310 - loopback
-        found: list[dict[str, Any]] = json.load(answer)["data"]["result"]
+        found: list[Json] = json.load(answer)["data"]["result"]
         return found
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], float(sys.argv[2]), Path(sys.argv[3])))
+    sys.exit(main())

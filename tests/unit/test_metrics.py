@@ -1,5 +1,6 @@
 """What Prometheus is told: of a resource's status, of what the operator did, and nothing of what is gone."""
 
+import json
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -263,6 +264,16 @@ def test_alerts_and_dashboard_ask_for_what_is_exported_and_the_page_names_all_of
     ours = {family.name + ("_total" if family.type == "counter" else "") for family in Metrics().registry.collect()}
     ours = {name for name in ours if name.startswith("dbmigration")} | {gauge.name for gauge in (*GAUGES, *RESTORE_GAUGES)}
     assert {name for name in ours if f"`{name}`" not in page} == set()
+
+
+def test_the_dashboards_tables_tell_resources_of_one_name_in_two_namespaces_apart() -> None:
+    """Grafana's merge joins rows whose common labels are equal: a label that the queries do not name would make two rows of one."""
+    tables = [panel for panel in json.loads((MONITORING / "dashboard.json").read_text())["panels"] if panel["type"] == "table"]
+    assert [panel["title"] for panel in tables] == ["Resources", "DatabaseRestores"]
+    for panel in tables:
+        assert [each["id"] for each in panel["transformations"]] == ["merge", "organize"]
+        for target in panel["targets"]:
+            assert "max by (namespace, name" in target["expr"]
 
 
 def test_every_alert_has_its_place_in_the_page() -> None:
