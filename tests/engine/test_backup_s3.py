@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import os
 import resource
+import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,7 +16,7 @@ import pytest
 from dbmigration.api.reasons import Reason
 from dbmigration.backup.record import Backup
 from dbmigration.backup.s3 import Bucket
-from dbmigration.backup.to_s3 import take_backup_to_s3
+from dbmigration.backup.to_s3 import fetch, take_backup_to_s3
 from dbmigration.errors import Transient
 from tests.engine.conftest import Database
 from tests.engine.dumps import server_of
@@ -190,11 +192,14 @@ def test_a_dump_that_fails(database: Database, s3: S3Server) -> None:
     assert s3.objects() == []
 
 
-def command(database: Database, s3: S3Server, *words: str) -> Ended:
-    keys = {
+def keys(s3: S3Server) -> dict[str, str]:
+    return {
         "AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY, "AWS_ENDPOINT_URL": s3.endpoint, "AWS_REGION": "us-east-1",
     }  # fmt: skip
-    return succeeds(database, *words, changes=keys)
+
+
+def command(database: Database, s3: S3Server, *words: str) -> Ended:
+    return succeeds(database, *words, changes=keys(s3))
 
 
 def test_the_command_line(database: Database, s3: S3Server) -> None:
@@ -217,6 +222,23 @@ def test_the_command_line(database: Database, s3: S3Server) -> None:
     assert len(s3.objects()) == 3
     wrong = dbmigration(database, "backup", "--backup-dir", "ftp://x/y")
     assert (wrong.status, "s3://BUCKET" in wrong.err) == (2, True)
+
+
+def test_a_dump_that_is_larger_than_the_disk_is_not_begun_to_be_fetched(database: Database, s3: S3Server, tmp_path: Path) -> None:
+    place = f"s3://{BUCKET}/prod"
+    command(database, s3, "backup", "--backup-dir", place)
+    (dump,) = (each for each in s3.objects() if each.endswith(".dump"))
+    os.truncate(s3.root / BUCKET / dump, shutil.disk_usage(tmp_path).free * 2)  # sparse: it takes no room there
+    (tmp_path / "tmp").mkdir()
+    small = keys(s3) | {"TMPDIR": str(tmp_path / "tmp")}
+    ended = dbmigration(database, "restore", f"s3://{BUCKET}/{dump}", "--into", "never", changes=small)
+    assert ended.status == 3
+    assert f"RestoreSpaceLow: s3://{BUCKET}/{dump}" in ended.err
+    assert "TMPDIR" in ended.err
+    assert list((tmp_path / "tmp").iterdir()) == []
+    with pytest.raises(Transient) as caught:
+        fetch(f"s3://{BUCKET}/{dump}", replace(s3.bucket, prefix=""), tmp_path / "tmp", threading.Event())
+    assert caught.value.reason is Reason.RESTORE_SPACE_LOW
 
 
 def test_a_rehearsal_of_a_backup_in_a_bucket(database: Database, s3: S3Server, tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ class Reason(StrEnum):
     LOCK_HELD = "LockHeld"
     BACKUP_FAILED = "BackupFailed"
     BACKUP_SPACE_LOW = "BackupSpaceLow"
+    RESTORE_SPACE_LOW = "RestoreSpaceLow"
     BACKUP_DATABASE_MISMATCH = "BackupDatabaseMismatch"
     CLIENT_VERSION_MISMATCH = "ClientVersionMismatch"
     POD_NOT_STARTED = "PodNotStarted"

@@ -176,10 +176,10 @@ class RunRequest(Model):
     bytes are SourceMoved.
     `claimed_by`: the one owner whose claim this resource takes over. `baseline`: as in `run.options`. `undo_on_failure`: spec.onFailure.
     `lint_fail_on` and `drift_policy` are values of `run.options`; None: dbmigration.toml decides. `look_only`: no run, compare the schema.
-    `prepare`: plan and lint, execute nothing. `window_closes_at`: no file is begun from then on; `window_ms`: how long a whole window
-    is. `needs_approval`: execute only a plan whose hash is one of `approved`, or what is left of it. `promoted`: execute no other plan than
-    this, or what is left of it; None: any. `asked_at` and `queued_since`, for its trace: when the Job was made, and since when the run had
-    waited for its turn.
+    `prepare`: plan and lint, execute nothing. `window_closes_at`: no file is begun from then on; `window_ms`: how long the longest
+    window to come is. `needs_approval`: execute only a plan whose hash is one of `approved`, or what is left of it. `promoted`: execute no
+    other plan than this, or what is left of it; None: any. `asked_at` and `queued_since`, for its trace: when the Job was made, and since
+    when the run had waited for its turn.
     """
 
     resource: ResourceRef

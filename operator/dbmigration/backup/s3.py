@@ -120,17 +120,16 @@ class Objects:
                 piece = memoryview(obstore.get_range(self._store, key, start=start, end=min(start + _READ_BYTES, size)))
             sink(piece)
 
-    def has(self, key: str) -> bool:
-        """Whether there is such an object."""
+    def size(self, key: str) -> int | None:
+        """How many bytes the object has; None where there is none."""
         import obstore
         from obstore.exceptions import NotFoundError
 
         with _told(f"{SCHEME}{self.bucket.name}/{key}"):
             try:
-                obstore.head(self._store, key)
+                return int(obstore.head(self._store, key)["size"])
             except (FileNotFoundError, NotFoundError):
-                return False
-        return True
+                return None
 
     def write(self, key: str, content: bytes) -> None:
         import obstore

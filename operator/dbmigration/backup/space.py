@@ -14,6 +14,7 @@ from dbmigration.errors import Transient
 _GROWTH: Final = 1.1
 """A database grows between two backups."""
 
+_MEBI: Final = 1 << 20
 _BEST_RATIO: Final = 10
 _POOR_RATIO: Final = 2
 """What gzip makes of a database's files, indexes left out: seldom a tenth of their size or less, often half or less."""
@@ -42,6 +43,18 @@ def check_space(directory: Path, prefix: str, *, database: str, database_bytes: 
     if last is None and free < database_bytes // _POOR_RATIO:
         return f"the backup may not fit: {basis}, and {directory} has {_megabytes(free)} left"
     return None
+
+
+def check_room(folder: Path, what: str, size: int) -> None:
+    """Raises Transient RESTORE_SPACE_LOW where `folder` has less room than the `size` bytes that are to be fetched into it."""
+    free = _free(folder)
+    if free < size:
+        raise Transient(
+            Reason.RESTORE_SPACE_LOW,
+            f"{what} has {_megabytes(size)}, and {folder.parent}, where it is fetched to, has {_megabytes(free)} left: in a pod, have it "
+            f"run on a node with more room (spec.job.resources.requests: ephemeral-storage: {-(-size // _MEBI)}Mi, and no limit below "
+            "that); on the command line, name a folder with more room in TMPDIR",
+        )
 
 
 def _free(folder: Path) -> int:

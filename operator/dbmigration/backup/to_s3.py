@@ -21,6 +21,7 @@ from dbmigration.backup.record import Backup, read_record, record_path
 from dbmigration.backup.retention import DUMP_SUFFIX, Retention, Stored, in_order, outdated
 from dbmigration.backup.s3 import SCHEME, Bucket, Objects
 from dbmigration.backup.shape import ONE_FILE, DumpShape
+from dbmigration.backup.space import check_room
 from dbmigration.backup.stream import StopRequest, raise_if_stopped
 from dbmigration.errors import DbmigrationError, Transient, Usage
 from dbmigration.postgres.conninfo import ConnInfo
@@ -90,13 +91,16 @@ def take_backup_to_s3(
 def fetch(uri: str, bucket: Bucket, folder: Path, stop: StopRequest) -> Path:
     """The dump at `uri`, what is beside it and its record, as files in `folder`; their bytes are yet to be checked.
 
-    Raises as `Objects.read`, OSError.
+    Not streamed to pg_restore: the dump is read four times (its hash, what it holds, its database's definition, the restore), before and
+    while the copy is made, and several connections restore from a file only. Raises Transient RESTORE_SPACE_LOW before anything is
+    fetched, as `Objects.read`, and OSError.
     """
     key = uri.removeprefix(f"{SCHEME}{bucket.name}/")
     if not key.endswith(DUMP_SUFFIX):
         raise Usage(Reason.SPEC_INVALID, f"{uri} is no backup: its name has to end with {DUMP_SUFFIX}")
     objects = Objects(bucket)
     dump = folder / PurePosixPath(key).name
+    check_room(folder, uri, objects.size(key) or 0)
     _fetch(objects, _record_key(key), record_path(dump), stop)
     with suppress(ValidationError):  # who checks the bytes says so
         if read_record(record_path(dump)).globals_uri is not None:

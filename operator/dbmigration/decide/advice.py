@@ -106,6 +106,11 @@ _STEPS: Final[Mapping[Reason, tuple[str, ...]]] = MappingProxyType(
             f"keep fewer, with spec.backup.retention: {_EDIT}",
             _AT_ONCE,
         ),
+        Reason.RESTORE_SPACE_LOW: (
+            f"have the pod run where there is room for the dump, with ephemeral-storage in spec.job.resources.requests: {_EDIT}",
+            f"or back up to a volume, from which nothing is fetched, with spec.backup.destination: {_EDIT}",
+            _AT_ONCE,
+        ),
         Reason.CLIENT_VERSION_MISMATCH: ("use an image that has pg_dump of the server's major version", _READ, _AT_ONCE),
         Reason.POD_NOT_STARTED: (f"see what holds the pod up: {_EVENTS}", _JOB, f"or change spec.job; the Job is made anew: {_EDIT}"),
         Reason.IMAGE_PULL_FAILED: (f"correct the image, or spec.job.imagePullSecrets: {_EVENTS}", _JOB, f"change spec.job: {_EDIT}"),

@@ -204,7 +204,7 @@ def _local(uri: str, backup: "Path | Bucket", say: Callable[[str], None], stop: 
     from dbmigration.backup.s3 import SCHEME, Objects
     from dbmigration.backup.to_s3 import fetch
 
-    if not Objects(backup).has(uri.removeprefix(f"{SCHEME}{backup.name}/")):
+    if Objects(backup).size(uri.removeprefix(f"{SCHEME}{backup.name}/")) is None:
         raise Permanent(Reason.RESTORE_FAILED, f"There is no backup {uri}. Name another one.")
     with TemporaryDirectory(prefix="dbmigration-") as folder:
         dump = fetch(uri, backup, Path(folder), stop)

@@ -52,6 +52,11 @@ _STEPS: Final[Mapping[Reason, tuple[str, ...]]] = MappingProxyType(
         Reason.DATABASE_CLAIMED: ("name the DatabaseMigration that the message says: `kubectl get dbm -n {namespace}`",),
         Reason.LOCK_HELD: ("wait for the run that the message names to end; this is tried again by itself",),
         Reason.BACKUP_FAILED: (f"mend what the message names: {_LOGS}", _AT_ONCE),
+        Reason.RESTORE_SPACE_LOW: (
+            "have the pod run where there is room for the dump, with ephemeral-storage in spec.job.resources.requests of the "
+            "DatabaseMigration: `kubectl edit -n {namespace} dbm {migration}`",
+            _AT_ONCE,
+        ),
         Reason.CLIENT_VERSION_MISMATCH: ("use an image that has the clients of the server's major version",),
         Reason.POD_NOT_STARTED: (f"see what holds the pod up: {_EVENTS}",),
         Reason.IMAGE_PULL_FAILED: (f"correct the image, or job.imagePullSecrets of the DatabaseMigration: {_EVENTS}",),
