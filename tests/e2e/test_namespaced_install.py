@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from dbmigration.api.reasons import Reason
 from dbmigration.api.status import RunStatus
 from tests.cluster.images import operator_image
 from tests.cluster.interface import Cluster
@@ -19,6 +20,7 @@ from tests.e2e.test_rights import may
 
 FIRST = {"001_first.sql": "CREATE TABLE first (id int);"}
 SECOND = FIRST | {"002_second.sql": "CREATE TABLE second (id int);"}
+THIRD = SECOND | {"003_third.sql": "CREATE TABLE third (id int);"}
 OURS = ("databasemigrations", "databaserestores", "migrationapprovals", "configmaps", "jobs", "pods", "events", "secrets")
 
 
@@ -97,6 +99,27 @@ def assert_traced(studio: Studio, run: RunStatus) -> None:
     resource = spans[0][-1]
     assert (resource["k8s.namespace.name"], resource["k8s.job.name"]) == (studio.namespace, run.job_name)
     assert f'"traceId": "{run.trace_id}"' in studio.kubectl("logs", f"job/{run.job_name}")
+
+
+def test_promotion_from_a_namespace_that_the_operator_may_not_read_says_so_and_goes_on_when_it_may(teams: tuple[Team, Team]) -> None:
+    """docs/gates.md: a Role there, with one verb on one kind, is all that it takes."""
+    production, staging = teams
+    there = staging.operator.namespace
+    production.studio.put_resource(promotion={"after": {"name": "studio", "namespace": there}})  # before the files: nothing may run yet
+    production.studio.prepare(THIRD)
+    waiting = production.studio.wait_reason(Reason.PROMOTION_PENDING)
+    assert f"may not read DatabaseMigrations in namespace {there}" in waiting.message
+    staging.studio.start(THIRD)
+    assert "third" not in production.studio.database.tables()
+
+    role, account = "dbmigration-promotion", f"{production.operator.namespace}:{production.operator.service_account}"
+    try:
+        staging.studio.kubectl("create", "role", role, "--verb=get", "--resource=databasemigrations.dbmigration.dev")
+        staging.studio.kubectl("create", "rolebinding", role, f"--role={role}", f"--serviceaccount={account}")
+        production.studio.kubectl("annotate", "dbm", "studio", "looked=1")
+        production.studio.wait_ready(version="003")
+    finally:
+        staging.studio.kubectl("delete", f"role/{role}", f"rolebinding/{role}", "--ignore-not-found")
 
 
 def test_a_namespaced_operator_has_not_one_cluster_wide_right(cluster: Cluster, teams: tuple[Team, Team]) -> None:
