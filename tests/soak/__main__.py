@@ -29,7 +29,8 @@ def main() -> int:
                 print(f"round {number} of seed {asked.seed} (--seed {asked.seed} --only {number}): {error}", flush=True)
             if number % 10 == 0:
                 print(f"{number} rounds, {sum(tally.kills.values())} kills, {time.monotonic() - began:.0f} s", flush=True)
-    print(f"{tally.rounds} rounds, {tally.files} files, {tally.runs} runs, {sum(tally.kills.values())} kills, {broken} broken")
+    done = f"{tally.rounds} rounds, {tally.files} files, {tally.undone} of them rolled back, {tally.runs} runs"
+    print(f"{done}, {sum(tally.kills.values())} kills, {broken} broken")
     for what, count in [*sorted(tally.kills.items()), *sorted(tally.unknown.items())]:
         print(f"{count:6} {what}")
     return 1 if broken else 0

@@ -1,4 +1,4 @@
-"""One round: a random set, run and killed until it is through, then looked at."""
+"""One round: a random set, run and killed until it is through, then looked at; and rolled back likewise."""
 
 import contextlib
 import random
@@ -10,20 +10,23 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import psycopg
 
 from dbmigration.api.reasons import Reason
 from tests.engine.server import OWNER
 from tests.soak import unknown
-from tests.soak.checks import Broken, check_round
+from tests.soak.checks import Broken, check_round, check_undone
 from tests.soak.kills import Kill, choose_kill, choose_trigger, conninfo, strike
 from tests.soak.proxy import Proxy
 from tests.soak.server import CrashingServer
-from tests.soak.sets import RandomSet, random_set
+from tests.soak.sets import random_set
+from tests.soak.undoing import random_undoing
 
 _OPERATOR = Path(__file__).parents[2] / "operator"
 _RUN_WITHIN_S = 120
+_ALWAYS = ("--no-backup", "--wait", "30s", "--drift", "refuse")
 _MOST_KILLS = 4
 """In one round; then the run is left alone."""
 
@@ -40,25 +43,46 @@ class Tally:
 
     rounds: int = 0
     files: int = 0
+    undone: int = 0
+    """Files that were rolled back."""
     runs: int = 0
     kills: Counter[Kill] = field(default_factory=Counter)
     unknown: Counter[str] = field(default_factory=Counter)
     """Runs that stopped with OutcomeUnknown, by what was found of the statement."""
 
 
-def play(server: CrashingServer, proxy: Proxy, seed: int, number: int, tally: Tally) -> None:
-    """Round `number` of `seed`: the same set, the same kills at the same messages each time. Raises Broken."""
+def play(server: CrashingServer, proxy: Proxy, seed: int, number: int, tally: Tally, *, back: bool = True) -> None:
+    """Round `number` of `seed`: the same set, the same kills at the same messages each time. `back`: with a rollback. Raises Broken."""
     rng = random.Random(f"{seed}/{number}")  # noqa: S311 - it has to be repeatable
     database = f"soak_{number}"
     files = random_set(rng, database)
     with _fresh_database(server, database), tempfile.TemporaryDirectory(prefix="dbmigration-soak-") as folder:
         directory = Path(folder)
         files.write(directory)
-        _Round(server, proxy, rng, database, directory, files, tally).play()
+        applying = _Work(("apply", "--lint", "off"), files.messages, files.concurrently, files.may_be_unknown)
+        _Round(server, proxy, rng, database, directory, applying, tally).play()
         with psycopg.connect(conninfo(server, database), autocommit=True) as connection:
             check_round(connection, files)
+        if back:
+            rng = random.Random(f"{seed}/{number}/back")  # noqa: S311 - as above
+            undoing = random_undoing(rng, files)
+            undoing.write(directory)
+            rolling_back = _Work(("rollback", "--to", undoing.to, "--yes"), undoing.messages, undoing.concurrently)
+            _Round(server, proxy, rng, database, directory, rolling_back, tally).play()
+            with psycopg.connect(conninfo(server, database), autocommit=True) as connection:
+                check_undone(connection, files, undoing)
+            tally.undone += len(undoing.gone)
     tally.rounds += 1
     tally.files += len(files.migrations)
+
+
+class _Work(NamedTuple):
+    """A command, about how many messages it takes, and as `RandomSet`."""
+
+    words: tuple[str, ...]
+    messages: int
+    concurrently: bool
+    may_be_unknown: bool = False
 
 
 @dataclass
@@ -68,7 +92,7 @@ class _Round:
     rng: random.Random
     database: str
     directory: Path
-    files: RandomSet
+    work: _Work
     tally: Tally
 
     def play(self) -> None:
@@ -83,15 +107,13 @@ class _Round:
 
     def _run(self, kill: Kill | None) -> bool:
         """One run of the command line. True: it came to its end."""
-        waits = kill is not None and self.files.concurrently and self.rng.random() < 0.4
-        trigger = choose_trigger(self.rng, self.files.messages, waits=waits)
+        waits = kill is not None and self.work.concurrently and self.rng.random() < 0.4
+        trigger = choose_trigger(self.rng, self.work.messages, waits=waits)
         held_s = self.rng.uniform(0.1, 0.6)
-        command = [sys.executable, "-m", "dbmigration.cli.main", "apply", "--dir", str(self.directory), "--no-backup", "--wait", "30s"]
+        command = [sys.executable, "-m", "dbmigration.cli.main", *self.work.words, "--dir", str(self.directory), *_ALWAYS]
         environment = self.server.running.environment(self.database) | {"PYTHONPATH": str(_OPERATOR), "PGPORT": str(self.proxy.port)}
         self.proxy.arm(None, lambda: None)
-        runner = subprocess.Popen(
-            [*command, "--drift", "refuse", "--lint", "off"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
+        runner = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if kill is not None:
             self.proxy.arm(trigger, strike(kill, self.proxy, self.server, runner, self.database, held_s))
         with _old_snapshot(self.server, self.database) if waits else contextlib.nullcontext() as snapshot:
@@ -124,7 +146,7 @@ class _Round:
                 raise Broken(f"a run did not end within {_RUN_WITHIN_S} s: {runner.communicate()[0]}")
 
     def _came_to_its_end(self, status: int, said: str, kill: Kill | None) -> bool:
-        if status == 1 and Reason.OUTCOME_UNKNOWN in said and self.files.may_be_unknown:
+        if status == 1 and Reason.OUTCOME_UNKNOWN in said and self.work.may_be_unknown:
             with psycopg.connect(conninfo(self.server, self.database), autocommit=True) as connection:
                 self.tally.unknown[unknown.decide(connection, self.directory)] += 1
             return False

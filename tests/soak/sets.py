@@ -5,7 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+BUMP = "UPDATE counter SET n = n + 1;\n"
 BASE = """CREATE TABLE marks (label text NOT NULL, file text NOT NULL);
+CREATE TABLE undone (label text NOT NULL);
 CREATE TABLE counter (n int NOT NULL);
 INSERT INTO counter VALUES (0);
 CREATE TABLE items (id int PRIMARY KEY, n int NOT NULL, body text NOT NULL);
@@ -179,7 +181,7 @@ class _Writer:
 
     def _bump(self) -> str:
         self.counter += 1
-        return "UPDATE counter SET n = n + 1;\n"
+        return BUMP
 
     def _do(self) -> str:
         label = self._label()
