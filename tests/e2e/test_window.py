@@ -3,15 +3,39 @@
 from datetime import UTC, datetime, timedelta
 
 from dbmigration.api.reasons import Reason
-from tests.e2e.studio import RUN_SECONDS, Studio
+from tests.e2e.databases import Owned, Server
+from tests.e2e.seen import Seen
+from tests.e2e.studio import REQUIRE_BACKUP, RUN_SECONDS, Studio, resource, settle
+from tests.e2e.watch import Json, watch_until
 
 FILES = {"001_projects.sql": "CREATE TABLE projects (id bigint PRIMARY KEY);"}
+LONG = "CREATE TABLE long (id bigint PRIMARY KEY);\nSELECT pg_sleep(41) WHERE current_database() LIKE 'dbmigration_rehearsing_%';"
 MORE = {"002_more.sql": "CREATE TABLE more (id bigint PRIMARY KEY);"}
 ENOUGH_BEFORE = 20
 """Until this second of a minute the next one leaves time to see the resource wait."""
 
 
-def test_pending_files_wait_for_the_window_and_run_when_it_opens(studio: Studio) -> None:
+def start_what_fits_into_no_window(studio: Studio, database: Owned) -> None:
+    """A resource `long`: its file takes 41 s in the rehearsal, half as much again is more than the minute that its window has."""
+    database.administer(f"ALTER ROLE {database.user} CREATEDB")
+    studio.put_volume()
+    studio.put_files({"001_long.sql": LONG}, name="long-files")
+    manifest = resource(
+        database={"secretRef": {"name": "long-db"}},
+        source={"configMaps": [{"name": "long-files"}]},
+        backup=REQUIRE_BACKUP,
+        rehearsal={},
+        window={"schedule": "* * * * *", "duration": "1m"},
+        lint={"failOn": "never"},
+    )
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "long-db"}, "stringData": database.secret_keys()}
+    studio.put(secret, manifest | {"metadata": {"name": "long"}})
+
+
+def test_pending_files_wait_for_the_window_and_run_when_it_opens(studio: Studio, server: Server) -> None:
+    """Beside it, for the clock is waited for anyway: files that a window has no time for are not begun, and no other run is started."""
+    long = server.new_database()
+    start_what_fits_into_no_window(studio, long)
     studio.start(FILES)
     now = datetime.now(UTC)
     opens = now.replace(second=0, microsecond=0) + timedelta(minutes=1 if now.second < ENOUGH_BEFORE else 2)
@@ -28,3 +52,18 @@ def test_pending_files_wait_for_the_window_and_run_when_it_opens(studio: Studio)
     assert done.status.window is None
     assert done.status.runs[0].started_at >= opens
     assert studio.database.history() == ["001_projects.sql", "002_more.sql"]
+
+    def fits_nowhere(raw: Json) -> bool:
+        found = Seen.of(raw)
+        return found.reason == Reason.WINDOW_CLOSED and "longer than any window" in found.message
+
+    what = ("dbm", studio.namespace, fits_nowhere)
+    found = Seen.of(watch_until(studio.cluster, *what, name="long", what="it fits into no window", seconds=2 * RUN_SECONDS))
+    before = studio.jobs()
+    assert "001_long.sql took 41" in found.message
+    assert (found.ready, found.reconciling, found.stalled, found.status.pending) == (False, False, False, 1)
+    assert found.status.rehearsal is not None
+    assert found.status.rehearsal.passed
+    settle(studio)
+    assert studio.jobs() == before
+    assert long.tables() == []

@@ -146,6 +146,20 @@ def test_without_a_rehearsal_in_the_pod_there_is_no_server(changes: dict[str, An
     assert "initContainers" not in pod_of(spec(**changes))["spec"]
 
 
+def test_a_rollback_is_told_of_it_too() -> None:
+    assert len(pod_of(spec(rehearsal=POD, rollback={"to": "003"}))["spec"]["initContainers"]) == 1
+
+
+def test_a_rollback_that_would_not_fit_into_the_window_is_not_started() -> None:
+    found = rehearsal(90, plan_hash="sha256:back", lost=("public.a: 3 of 100 rows",))
+    back = spec(rehearsal={}, window=OPEN, rollback={"to": "004"})
+    said = prepared(found, plan_hash="sha256:back", pending=0, pending_names=())
+    decision = after(back, said)
+    assert (decision.rule, decision.start) == ("window_too_short", None)
+    assert decision.status.rehearsal is not None
+    assert decision.status.rehearsal.lost == ("public.a: 3 of 100 rows",)
+
+
 def test_a_copy_that_outgrew_its_storage_stalls_until_the_spec_changes() -> None:
     given = spec(rehearsal=POD)
     of = run().model_copy(update={"key": key_of(given), "spec_hash": keys.spec_hash(given)})

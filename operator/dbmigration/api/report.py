@@ -190,6 +190,8 @@ class RehearsalReport(Shown):
     """The strongest locks."""
     rewrites: tuple[RehearsedRewrite, ...] = ()
     """The largest rewrites."""
+    lost: tuple[str, ...] = ()
+    """Of a rollback: rows and columns that the backup has and the copy had no more, a line for each table."""
     failed_at: str | None = None
     """File and line that stopped it."""
     message: str | None = None
@@ -319,5 +321,5 @@ class Report(JobReport):
     def _rehearsal_in_short(self, keep: int) -> RehearsalReport | None:
         if self.rehearsal is None:
             return None
-        lists = ("files", "slowest", "locks", "rewrites")
+        lists = ("files", "slowest", "locks", "rewrites", "lost")
         return self.rehearsal.model_copy(update={name: getattr(self.rehearsal, name)[:keep] for name in lists})

@@ -29,6 +29,7 @@ def rehearsal_lines(found: RehearsalReport) -> Iterator[str]:
         ("REWRITTEN TABLE", "SIZE", "BY"),
         [(each.table, f"{each.bytes / 1e6:.1f} MB", f"{each.file}:{each.line}") for each in found.rewrites],
     )
+    yield from _table(("LOST IN THE COPY",), [(line,) for line in found.lost])
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:

@@ -96,8 +96,9 @@ def _rehearsed(report: Report | None) -> Announcement | None:
     longest = max((lock for lock in found.locks if lock.keeps_others_out), key=lambda lock: lock.held_ms, default=None)
     lock = f"; longest lock: {longest.mode} on {longest.table} for {lasting(longest.held_ms)}" if longest else ""
     rewritten = f"; written anew: {', '.join(each.table for each in found.rewrites)}" if found.rewrites else ""
-    message = f"in a copy of the database, restored from {found.backup_uri}, the pending files took {lasting(found.duration_ms)}"
-    return Announcement(REHEARSED, clip(message + lock + rewritten), identity=f"{report.run_id}/rehearsed", at=found.completed_at)
+    message = f"in a copy of the database, restored from {found.backup_uri}, the files took {lasting(found.duration_ms)}"
+    lost = f"; lost there: {'; '.join(found.lost[:3])}" if found.lost else ""
+    return Announcement(REHEARSED, clip(message + lock + rewritten + lost), identity=f"{report.run_id}/rehearsed", at=found.completed_at)
 
 
 def _migrated(report: Report | None) -> Announcement | None:

@@ -115,7 +115,7 @@ def _need(o: Observed, spec: Spec, now: datetime) -> _Need | None:
     if known is None or plan is None or spec.rehearsal is None or not spec.rehearses:
         return None
     times = _times(known)
-    if plan.pending == len(plan.names) and times.keys() >= set(plan.names):  # all, or what a run that was interrupted has left
+    if plan.names and plan.pending == len(plan.names) and times.keys() >= set(plan.names):  # all, or what an interrupted run has left
         times = {name: times[name] for name in plan.names}
     elif plan.hash != known.plan_hash:
         return None

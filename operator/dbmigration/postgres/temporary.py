@@ -32,6 +32,7 @@ class Temporary:
     def __init__(self, conninfo: ConnInfo, name: str) -> None:
         self.name = name
         self.conninfo = ConnInfo({**conninfo.parameters, "dbname": name})
+        self.renamed = False
         self._outside = conninfo
         self._session = self._connect()
 
@@ -64,7 +65,7 @@ class Temporary:
     def rename(self, name: str) -> None:
         """Another name; it is dropped under that one. Nobody may be connected to it. Raises what the server says against it."""
         self.keep_as(name)
-        self.name = name
+        self.name, self.renamed = name, True
         self.conninfo = ConnInfo({**self.conninfo.parameters, "dbname": name})
 
     def close(self) -> None:
@@ -178,7 +179,8 @@ def _drop(made: Temporary, say: Callable[[str], None]) -> None:
                 raise
             made.orders.query(drop)
     except DbmigrationError as error:
-        say(f"the temporary database could not be dropped ({error.message}): {drop}")
+        # Under another name it may be that of a database elsewhere, which nobody shall drop for having read this.
+        say(f"the temporary database could not be dropped ({error.message})" + ("" if made.renamed else f": {drop}"))
 
 
 def _drop_statement(name: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from dbmigration.api.reasons import Reason
 from dbmigration.errors import DbmigrationError, Permanent
-from dbmigration.migrations.model import History, MigrationSet, Plan
+from dbmigration.migrations.model import History, MigrationFile, MigrationSet, Plan, Script
 from dbmigration.postgres.conninfo import ConnInfo
 from dbmigration.postgres.history import read_history
 from dbmigration.postgres.session import Session
@@ -107,7 +107,8 @@ class Engine(Steps):
                 rehearsal = self._rehearsal_of(plan, result)
                 if self._only_prepares(result) and rehearsal is None:
                     return
-                self._back_up_and_rehearse(session, files, plan, rehearsal, result)
+                scripts = tuple(script for file in pending for script in (file, file.verify) if script is not None)
+                self._back_up_and_rehearse(session, files, scripts, rehearsal, result)
                 if result.prepared:
                     return
                 self.check_fit(result)
@@ -141,16 +142,30 @@ class Engine(Steps):
         result.rehearsed_ms = {name: ms for name, ms in asked.proved_ms.items() if name in (*names, *others)}
         return None
 
+    def _rehearsal_of_rollback(self, planned: RollbackPlan, result: RunResult) -> Rehearsal | None:
+        """The same for the way back. Its hash covers what an interrupted one has done, too."""
+        asked = self.options.rehearsal
+        if asked is None or asked.proved_plan != planned.hash:
+            return asked
+        names = {file.name for file in planned.files}
+        result.rehearsed_ms = {name: ms for name, ms in asked.proved_ms.items() if name in (*names, "*")}
+        return None
+
     def _back_up_and_rehearse(
-        self, session: Session, files: MigrationSet, plan: Plan, rehearsal: Rehearsal | None, result: RunResult
+        self,
+        session: Session,
+        files: MigrationSet,
+        scripts: "tuple[MigrationFile | Script, ...]",
+        rehearsal: Rehearsal | None,
+        result: RunResult,
     ) -> None:
-        """Backed up is rehearsed, unless that plan has been."""
+        """Backed up is rehearsed, unless that plan has been. `scripts`: all that will run."""
         if rehearsal is None:
             self.back_up_first(session, result)
             return
         from dbmigration.run.rehearse import look_at_place, rehearse_backup
 
-        look_at_place(self, session, plan, rehearsal)
+        look_at_place(self, session, scripts, rehearsal)
         self.back_up_first(session, result)
         rehearse_backup(self, session, files, rehearsal, result)
 
@@ -198,9 +213,14 @@ class Engine(Steps):
                 return
             with self.truth(session, files).kept(history, result, self.say_drift):
                 self.look_before(session, result)
-                if self._only_prepares(result):
+                rehearsal = self._rehearsal_of_rollback(planned, result)
+                if self._only_prepares(result) and rehearsal is None:
                     return
-                self.back_up_first(session, result)
+                scripts = tuple(file.rollback for file in planned.files if file.rollback is not None)
+                self._back_up_and_rehearse(session, files, scripts, rehearsal, result)
+                if result.prepared:
+                    return
+                self.check_fit(result)
                 ownership.take(result, self.say_owner)
                 from dbmigration.postgres.apply import rollback_file
 

@@ -3,38 +3,40 @@
 It is also the restore test of that backup: the copy is compared with it, row by row, before the first file runs.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
-from urllib.parse import unquote, urlsplit
 
 from dbmigration.api.names import REHEARSAL_SERVER
 from dbmigration.api.reasons import Reason
 from dbmigration.errors import DbmigrationError, Permanent, Place, Transient
-from dbmigration.migrations.model import MigrationSet, Plan
+from dbmigration.migrations.model import MigrationFile, MigrationSet, Script
 from dbmigration.postgres.conninfo import ConnInfo
 from dbmigration.postgres.history import read_history
 from dbmigration.postgres.session import Session, connect
 from dbmigration.postgres.settings import Settings
 from dbmigration.postgres.trace import Rewrite, TableLock, Timed, Trace, strongest_first
 from dbmigration.run.engine import Engine
-from dbmigration.run.options import BackupTarget, Rehearsal
+from dbmigration.run.options import Rehearsal
 from dbmigration.run.progress import Step
+from dbmigration.run.rehearsal_dump import as_file, fresh_backup
 from dbmigration.run.rehearsal_server import FIELD, CopyPlace, SharedPlace, own_place, start_server
 from dbmigration.run.result import Done, RunResult, now
+from dbmigration.run.rollback import RollbackPlan, plan_of
 from dbmigration.run.source import history_table
 from dbmigration.run.steps import Words
 
 if TYPE_CHECKING:
-    from dbmigration.backup.record import Backup
+    from dbmigration.backup.contents import Contents
 
 PREFIX: Final = "dbmigration_rehearsing_"
 
 _REHEARSING: Final = Words(Step.REHEARSE, "rehearsing", "rehearsed", verifies=True)
+_REHEARSING_BACK: Final = Words(Step.REHEARSE, "rehearsing the rollback of", "rehearsed the rollback of")
 _OF_THE_FILES: Final = (Reason.SQL_FAILED, Reason.VERIFY_FAILED, Reason.SEED_FAILED)
 
 
@@ -55,6 +57,7 @@ class Rehearsed:
     slowest: tuple[Timed, ...] = ()
     locks: tuple[TableLock, ...] = ()
     rewrites: tuple[Rewrite, ...] = ()
+    lost: tuple[str, ...] = ()
     failure: DbmigrationError | None = None
 
     @property
@@ -74,10 +77,11 @@ def rehearse(engine: Engine, dump: Path | None, asked: Rehearsal) -> RunResult:
     try:
         with ExitStack() as stack:
             with engine.connected(RunResult(run_id=engine.options.run_id, started_at=now())) as session:
-                look_at_place(engine, session, result.plan, asked)
+                pending = (*result.plan.pending, *result.plan.pending_seeds)
+                look_at_place(engine, session, (script for file in pending for script in (file, file.verify) if script), asked)
             if dump is None:
                 folder = Path(stack.enter_context(TemporaryDirectory(prefix="dbmigration-")))
-                dump = _fresh_backup(engine, folder)
+                dump = fresh_backup(engine, folder)
             rehearse_plan(engine, dump, engine.read_files(result), asked, result, SharedPlace(asked.server or engine.conninfo))
     except DbmigrationError as error:
         result.error = error
@@ -85,7 +89,7 @@ def rehearse(engine: Engine, dump: Path | None, asked: Rehearsal) -> RunResult:
     return result
 
 
-def look_at_place(engine: Engine, session: Session, plan: Plan, asked: Rehearsal) -> None:
+def look_at_place(engine: Engine, session: Session, scripts: Iterable[MigrationFile | Script], asked: Rehearsal) -> None:
     """Refuse, before a backup is taken for it, what the rehearsal would end with; and drop what a killed one left there.
 
     A server beside the run is started for it. Raises Permanent REHEARSAL_UNSAFE with file and line, SPEC_INVALID for a server of another
@@ -93,7 +97,7 @@ def look_at_place(engine: Engine, session: Session, plan: Plan, asked: Rehearsal
     """
     from dbmigration.postgres.temporary import drop_leftovers
 
-    _refuse_server_wide(plan, own=asked.beside is not None)
+    _refuse_server_wide(scripts, own=asked.beside is not None)
 
     def look(there: Session) -> None:
         if there.server.major != session.server.major:
@@ -137,7 +141,7 @@ def rehearse_backup(engine: Engine, session: Session, files: MigrationSet, asked
         place: CopyPlace = SharedPlace(asked.server or engine.conninfo)
         if asked.beside is not None:
             place = own_place(engine, session, asked.beside)
-        with _as_file(engine, target, backup) as dump:
+        with as_file(engine, target, backup) as dump:
             rehearse_plan(engine, dump, files, asked, result, place)
     finally:
         engine.stop.attach(session)
@@ -145,6 +149,8 @@ def rehearse_backup(engine: Engine, session: Session, files: MigrationSet, asked
 
 def rehearse_plan(engine: Engine, dump: Path, files: MigrationSet, asked: Rehearsal, result: RunResult, place: CopyPlace) -> None:
     """Restore `dump` into a temporary database, run the pending files of `result.plan` there, and drop it. `result` gets what was found.
+
+    With a rollback in `result` its scripts run instead, and what is gone afterwards is looked for.
 
     Raises Permanent REHEARSAL_FAILED with file and line where a file fails or exceeds a limit, RESTORE_FAILED, REHEARSAL_SERVER_FAILED, and
     the Transient errors of the restore and of the files: those and a failed server prove nothing, and leave `result.rehearsal` as it was.
@@ -158,7 +164,8 @@ def rehearse_plan(engine: Engine, dump: Path, files: MigrationSet, asked: Rehear
         engine.say(Step.REHEARSE, message, finished=True)
 
     trace, ran = Trace(), RunResult(run_id=engine.options.run_id, started_at=now())
-    found = Rehearsed(plan.hash, "", "", ran.started_at, ran.started_at, 0.0)
+    undoing = result.rollback if result.rollback is not None and result.rollback.files else None
+    found = Rehearsed(undoing.hash if undoing is not None else plan.hash, "", "", ran.started_at, ran.started_at, 0.0)
     engine.say(Step.REHEARSE, f"restoring {dump.name} into a copy")
     try:
         with restored_copy(place.conninfo, dump, stop=engine.stop, say=say, jobs=asked.jobs, prefix=PREFIX, private=True) as copy:
@@ -170,14 +177,18 @@ def rehearse_plan(engine: Engine, dump: Path, files: MigrationSet, asked: Rehear
                 server_version=copy.database.orders.server.version,
                 restore_s=copy.restore_s + copy.compare_s,
             )
-            _run_files(engine, place.moved_in(copy), files, plan.hash, trace, ran)
+            inside = place.moved_in(copy)
+            if undoing is None:
+                _run_files(engine, inside, files, plan.hash, trace, ran)
+            else:
+                found = replace(found, lost=_undo(engine, inside, files, undoing, trace, ran, copy.contents))
         failure = _over_a_limit(trace, ran, asked)
     except DbmigrationError as raised:
         error = place.explained(raised)
         if not isinstance(error, Permanent) or error.reason is Reason.REHEARSAL_SERVER_FAILED:
             raise error from None
         failure = _as_failure_of_the_rehearsal(error)
-    done = (*ran.applied, *ran.seeded)
+    done = (*ran.applied, *ran.seeded, *ran.rolled_back)
     result.rehearsed_ms = {each.name: each.duration_ms for each in done}
     result.rehearsal = replace(
         found,
@@ -194,12 +205,39 @@ def rehearse_plan(engine: Engine, dump: Path, files: MigrationSet, asked: Rehear
     say(f"rehearsed {len(done)} file{'' if len(done) == 1 else 's'} in {took} ms; the copy is gone")
 
 
-def _run_files(engine: Engine, copy: ConnInfo, files: MigrationSet, plan_hash: str, trace: Trace, ran: RunResult) -> None:
-    from dbmigration.postgres.apply import apply_file, apply_seed
-
+@contextmanager
+def _in_copy(engine: Engine, copy: ConnInfo, ran: RunResult) -> Iterator[tuple[Engine, Session]]:
     inner = replace(engine, conninfo=copy, options=replace(engine.options, closes_at=None))
     with inner.connected(ran) as session, inner.locked(session):
         _analyze(session, lambda line: engine.say(Step.REHEARSE, line, finished=True))
+        yield inner, session
+
+
+def _undo(
+    engine: Engine, copy: ConnInfo, files: MigrationSet, planned: RollbackPlan, trace: Trace, ran: RunResult, before: "Contents"
+) -> tuple[str, ...]:
+    """What is gone then."""
+    from dbmigration.postgres.apply import rollback_file
+    from dbmigration.run.lost import lost_in_copy
+
+    with _in_copy(engine, copy, ran) as (inner, session):
+        table = history_table(inner.options, files)
+        here = plan_of(planned.files, files, read_history(session, table), inner.options.environment)
+        if here.hash != planned.hash:
+            raise Permanent(Reason.REHEARSAL_FAILED, "the backup is not of the database as it is now: other files are applied in it")
+        session.trace = trace
+        inner.work_on(session, table, planned.files, rollback_file, _REHEARSING_BACK, ran, ran.rolled_back)
+        session.trace = None
+        lost = lost_in_copy(session, before, table)
+    for line in lost:
+        engine.say(Step.REHEARSE, f"lost there: {line}", finished=True)
+    return lost
+
+
+def _run_files(engine: Engine, copy: ConnInfo, files: MigrationSet, plan_hash: str, trace: Trace, ran: RunResult) -> None:
+    from dbmigration.postgres.apply import apply_file, apply_seed
+
+    with _in_copy(engine, copy, ran) as (inner, session):
         table = history_table(inner.options, files)
         here = inner.plan(files, read_history(session, table), ran)
         if here.hash != plan_hash:
@@ -229,7 +267,7 @@ def _locks(trace: Trace, ran: RunResult) -> tuple[TableLock, ...]:
     known = {(lock.file, lock.table, lock.mode) for lock in trace.locks()}
     seen = [
         TableLock(held.table, held.mode, held.ms, done.name, None)
-        for done in (*ran.applied, *ran.seeded)
+        for done in (*ran.applied, *ran.seeded, *ran.rolled_back)
         if not done.transactional
         for held in done.held
         if (done.name, held.table, held.mode) not in known
@@ -270,52 +308,17 @@ def _as_failure_of_the_rehearsal(error: Permanent) -> Permanent:
     )
 
 
-def _refuse_server_wide(plan: Plan, *, own: bool) -> None:
-    """Only what is run in a rehearsal. On a server of the run's own, only what reaches out of that."""
+def _refuse_server_wide(scripts: Iterable[MigrationFile | Script], *, own: bool) -> None:
+    """On a server of the run's own, only what reaches out of that."""
     from dbmigration.scratch.server_wide import server_wide
 
-    for file in (*plan.pending, *plan.pending_seeds):
-        for script in (file, file.verify):
-            for line, what in server_wide(script, own=own) if script is not None else ():
-                why = (
-                    "reaches beyond the server, or counts on what only the database's own has: leave it out of the migration, or rehearse "
-                    "nothing this time"
-                    if own
-                    else "touches the whole server, and the rehearsal would be on one that others use: leave it out of the migration, "
-                    "rehearse on a server of the run's own (spec.rehearsal.where: Pod), or rehearse nothing this time"
-                )
-                raise Permanent(Reason.REHEARSAL_UNSAFE, f"{what} {why}", place=Place(script.name if script is not None else None, line))
-
-
-@contextmanager
-def _as_file(engine: Engine, target: BackupTarget, backup: "Backup") -> Iterator[Path]:
-    """The dump where pg_restore can read it: on its volume, or fetched from its bucket."""
-    if target.bucket is None:
-        yield _on_volume(target, backup)
-        return
-    from dbmigration.backup.to_s3 import fetch
-
-    with TemporaryDirectory(prefix="dbmigration-") as folder:
-        engine.say(Step.REHEARSE, f"fetching {backup.uri}")
-        try:
-            path = fetch(backup.uri, target.bucket, Path(folder), engine.stop)
-        except OSError as error:
-            raise Permanent(
-                Reason.RESTORE_FAILED,
-                f"the dump ({backup.bytes / 1e6:.0f} MB) cannot be kept in {folder} for the rehearsal: {error.strerror}: give the pod more "
-                "ephemeral storage, or back up to a volume",
-            ) from None
-        yield path
-
-
-def _on_volume(target: BackupTarget, backup: "Backup") -> Path:
-    if target.uri_base is None:
-        return Path(unquote(urlsplit(backup.uri).path))
-    return target.directory / backup.uri.removeprefix(f"{target.uri_base.rstrip('/')}/")
-
-
-def _fresh_backup(engine: Engine, folder: Path) -> Path:
-    taken = replace(engine, options=replace(engine.options, backup=BackupTarget(folder))).back_up()
-    if taken.error is not None:
-        raise taken.error
-    return next(folder.glob("*.dump"))
+    for script in scripts:
+        for line, what in server_wide(script, own=own):
+            why = (
+                "reaches beyond the server, or counts on what only the database's own has: leave it out of the migration, or rehearse "
+                "nothing this time"
+                if own
+                else "touches the whole server, and the rehearsal would be on one that others use: leave it out of the migration, "
+                "rehearse on a server of the run's own (spec.rehearsal.where: Pod), or rehearse nothing this time"
+            )
+            raise Permanent(Reason.REHEARSAL_UNSAFE, f"{what} {why}", place=Place(script.name, line))

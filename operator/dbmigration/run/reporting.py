@@ -265,6 +265,7 @@ def rehearsal_report(found: "Rehearsed", *, files: int | None = REHEARSED_FILES)
             for lock in found.locks[:REHEARSED_LOCKS]
         ),
         rewrites=tuple(api.RehearsedRewrite(table=each.table, bytes=each.bytes, file=each.file, line=each.line) for each in rewrites),
+        lost=tuple(_clip(line, DRIFT_LINE_LIMIT) for line in found.lost),
         failed_at=str(found.failure.place) or None if found.failure is not None else None,
         message=_clip(found.failure.message, DRIFT_LINE_LIMIT) if found.failure is not None else None,
     )
