@@ -12,6 +12,7 @@ from tests.bench.cluster import MIGRATIONS, new_namespace, timed
 from tests.bench.measure import Sample, Series, in_turns
 from tests.bench.table import Row
 from tests.cluster.choose import chosen_cluster
+from tests.cluster.images import postgres_image
 from tests.cluster.interface import Cluster
 from tests.cluster.operator import install_operator
 from tests.cluster.postgres import Database, psql, start_postgres
@@ -43,6 +44,7 @@ def gates() -> Iterator[Row]:
         "other files": _promoted_by_name,
         "backup": _backed_up,
         "rehearsal": _rehearsed,
+        "rehearsal in the pod": _rehearsed_in_pod,
     }
     try:
         series = in_turns({name: partial(_run, cluster, gate) for name, gate in ways.items()}, rounds=ROUNDS)
@@ -59,9 +61,8 @@ def gates() -> Iterator[Row]:
     for name, what in told.items():
         yield _row(what, series[name], "the same without a gate", free)
     yield _row("a verified backup to a volume", series["backup"], "the same without", free)
-    yield _row(
-        "a verified backup and its rehearsal on the same server", series["rehearsal"], "the same without the rehearsal", series["backup"]
-    )
+    for name, where in {"rehearsal": "the same server", "rehearsal in the pod": "a server in the pod"}.items():
+        yield _row(f"a verified backup and its rehearsal on {where}", series[name], "the same without the rehearsal", series["backup"])
 
 
 def _row(what: str, ours: Series, without: str, peer: Series) -> Row:
@@ -129,6 +130,10 @@ def _backed_up(cluster: Cluster, namespace: str, _: Database) -> dict[str, Any]:
 
 def _rehearsed(cluster: Cluster, namespace: str, database: Database) -> dict[str, Any]:
     return _backed_up(cluster, namespace, database) | {"rehearsal": {"mode": "OnBackup"}}
+
+
+def _rehearsed_in_pod(cluster: Cluster, namespace: str, database: Database) -> dict[str, Any]:
+    return _backed_up(cluster, namespace, database) | {"rehearsal": {"where": "Pod", "server": {"image": postgres_image()}}}
 
 
 def _resource(name: str, environment: str, secret: str, files: str, **asked: Any) -> dict[str, Any]:
