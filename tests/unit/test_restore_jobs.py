@@ -11,6 +11,7 @@ from dbmigration.api.request import BACKUP_DIR, S3_SECRET_DIR, SECRET_DIR
 from dbmigration.api.restore import RestoreSpec
 from dbmigration.api.restore_report import RestoreReport
 from dbmigration.api.restore_request import RESTORE_REQUEST_VARIABLE, RestoreRequest
+from dbmigration.api.visible import visible
 from dbmigration.decide.restoring.observed import RestoreObserved, StartStep
 from dbmigration.decide.restoring.rules import decide
 from dbmigration.kube.job_seen import job_seen, owned_by
@@ -103,6 +104,13 @@ def test_a_report_is_believed_only_where_it_is_of_this_very_job() -> None:
     assert read_report(told.to_json()[:100], "job-1", RestoreReport) is None
     assert report_in_log(f"noise\n{line}\n", "job-1", RestoreReport) == told
     assert report_in_log("{}", "job-1", RestoreReport) is None
+
+
+def test_what_its_pod_writes_cannot_steer_a_terminal() -> None:
+    for message in ("\x1b[2Jdone", "a\u202eb"):
+        found = read_report(report(message=message).to_json(), "job-1", RestoreReport)
+        assert found is not None
+        assert found.message == visible(message) != message
 
 
 @pytest.mark.parametrize(
