@@ -21,9 +21,13 @@ from dbmigration.catalog.compare import compare
 from dbmigration.catalog.snapshot import take_snapshot
 from dbmigration.cli.exits import Exit
 from dbmigration.errors import Permanent, Transient
+from dbmigration.postgres.roles import bootstrap_superuser, copy_roles
+from dbmigration.postgres.session import connect
+from dbmigration.postgres.settings import Settings
 from dbmigration.run.stop import StopRequest
 from dbmigration.scratch.account import account
 from dbmigration.scratch.binaries import choose_binaries
+from dbmigration.scratch.server import private_server
 from tests.engine.conftest import Database
 from tests.engine.server import PostgresServer, running_server
 from tests.engine.support import applied_names, apply_all, write_files
@@ -252,3 +256,27 @@ def test_what_18_can_say_of_a_table_is_in_a_snapshot(database: Database) -> None
             said[statement] = [str(drift) for drift in compare(before, after)]
             before = after
     assert said == steps
+
+
+def test_a_server_of_ones_own_gets_the_roles_as_they_were_given(database: Database, major: int) -> None:
+    """From PostgreSQL 16 on a membership has its grantor and two more options; read by a role that is no superuser."""
+    database.psql("CREATE ROLE lead CREATEROLE; CREATE ROLE reader NOINHERIT; CREATE ROLE writer LOGIN CONNECTION LIMIT 3")
+    database.psql("GRANT reader TO lead WITH ADMIN TRUE; SET ROLE lead; GRANT reader TO writer WITH INHERIT FALSE, SET TRUE; RESET ROLE")
+    database.psql("GRANT SET ON PARAMETER log_statement TO writer; GRANT pg_monitor TO reader; ALTER ROLE writer SET work_mem = '7MB'")
+    looks = (
+        "SELECT rolname, rolcreaterole, rolinherit, rolcanlogin, rolconnlimit FROM pg_roles WHERE oid >= 16384 ORDER BY 1",
+        """SELECT roleid::regrole::text, member::regrole::text, grantor::regrole::text, admin_option, inherit_option, set_option
+        FROM pg_auth_members WHERE member >= 16384 ORDER BY 1, 2, 3""",
+        "SELECT setrole::regrole::text, setconfig FROM pg_db_role_setting WHERE setdatabase = 0",
+        "SELECT parname, paracl::text FROM pg_parameter_acl",
+    )
+    try:
+        with database.connect() as live, private_server(choose_binaries(major), superuser=bootstrap_superuser(live)) as own:
+            said: list[str] = []
+            with connect(own.conninfo, application_name="roles", settings=Settings()) as there:
+                copy_roles(live, there, said.append)
+                assert said == []
+                assert [there.query(look) for look in looks] == [live.query(look) for look in looks]
+                assert there.query("SELECT count(*) FROM pg_authid WHERE rolpassword IS NOT NULL") == [(0,)]
+    finally:
+        database.psql("DROP OWNED BY writer, lead CASCADE; DROP ROLE writer; DROP ROLE lead, reader")

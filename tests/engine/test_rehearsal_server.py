@@ -146,6 +146,30 @@ def test_what_touches_the_whole_server_is_rehearsed_and_what_leaves_it_is_not(da
         database.psql(f"DROP ROLE IF EXISTS made_by_a_file; ALTER ROLE {OWNER} NOCREATEROLE")
 
 
+def test_what_belongs_to_the_role_belongs_to_it_there(database: Database, engine: Engine, beside: Beside) -> None:
+    """Who owns an extension is in no dump."""
+    database.psql("CREATE EXTENSION pg_trgm", user=OWNER)
+    result = run(engine, beside.place(), {"002_second.sql": "DROP EXTENSION pg_trgm;"})
+    assert result.error is None
+    assert applied_names(database) == ["001_first.sql", "002_second.sql"]
+
+
+def test_tablespaces_are_there_with_their_rights(database: Database, engine: Engine, beside: Beside, folder: Path) -> None:
+    place = Path(tempfile.mkdtemp(prefix="dbmigration-tablespace-"))
+    account().give(place)
+    database.psql(f"CREATE TABLESPACE fast LOCATION '{place}'")
+    database.psql(f"GRANT CREATE ON TABLESPACE fast TO {OWNER}")
+    try:
+        moves = "CREATE TABLE second (id int) TABLESPACE fast;\nALTER TABLE first SET TABLESPACE fast;"
+        result = run(engine, beside.place(), {"002_second.sql": moves})
+        assert result.error is None
+        assert list(folder.glob("tablespace-0/PG_*"))
+    finally:
+        database.psql("DROP TABLE IF EXISTS second; ALTER TABLE first SET TABLESPACE pg_default")
+        database.psql("DROP TABLESPACE fast")
+        shutil.rmtree(place)
+
+
 def test_what_the_role_may_not_do_fails_there_as_it_would_in_the_database(database: Database, engine: Engine, beside: Beside) -> None:
     result = run(engine, beside.place(), {"002_second.sql": "CREATE ROLE somebody;"})
     assert result.error is not None

@@ -98,6 +98,17 @@ def copy_tablespaces(of: Session, to: Session, folder: Path, say: Callable[[str]
             _try(to, f"GRANT CREATE ON TABLESPACE {identifier(name)} TO {whom}{' WITH GRANT OPTION' if grantable else ''}", say)
 
 
+def copy_extension_owners(of: Session, to: Session) -> None:
+    """Whose the extensions are: no dump says that, and only an owner may drop one. `to` is a superuser's, in the other database."""
+    to.query("SET allow_system_table_mods = on")  # there is no command for it
+    for name, owner in of.query("SELECT extname, pg_catalog.pg_get_userbyid(extowner) FROM pg_catalog.pg_extension"):
+        to.query(
+            """UPDATE pg_catalog.pg_extension SET extowner = r.oid FROM pg_catalog.pg_roles AS r
+            WHERE extname = %s AND r.rolname = %s AND extowner <> r.oid""",
+            (name, owner),
+        )
+
+
 def copy_meanings(of: Session, to: Session, say: Callable[[str], None]) -> None:
     """Settings of the whole server that decide what the same statement does."""
     for name, value in of.query("SELECT name, setting FROM pg_catalog.pg_settings WHERE name = ANY (%s)", (list(_MEANINGS),)):

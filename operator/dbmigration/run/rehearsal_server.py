@@ -12,7 +12,7 @@ from dbmigration.api.reasons import Reason
 from dbmigration.errors import DbmigrationError, Permanent, Transient
 from dbmigration.postgres.carry import carry_properties
 from dbmigration.postgres.conninfo import ConnInfo
-from dbmigration.postgres.roles import bootstrap_superuser, copy_meanings, copy_roles, copy_tablespaces
+from dbmigration.postgres.roles import bootstrap_superuser, copy_extension_owners, copy_meanings, copy_roles, copy_tablespaces
 from dbmigration.postgres.session import Session, connect
 from dbmigration.postgres.settings import Settings
 from dbmigration.run.progress import Step
@@ -100,6 +100,8 @@ class OwnPlace:
         """The copy gets name, owner, grants and settings of the database, and the files run as the role that migrates."""
         name, database = self.live.server.database, copy.database
         carry_properties(database.orders, name, database.name, self.say, live_session=self.live)
+        with connect(database.conninfo, application_name=database.name, settings=Settings()) as session:
+            copy_extension_owners(self.live, session)
         database.rename(name)
         of_the_role = {key: value for key, value in self.live.conninfo.parameters.items() if key == "options"}
         inside = {key: value for key, value in database.conninfo.parameters.items() if key in _OURS}
