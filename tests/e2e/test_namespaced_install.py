@@ -77,9 +77,10 @@ def test_namespaced_install(cluster: Cluster, teams: tuple[Team, Team], server: 
     endpoint = f"OTEL_EXPORTER_OTLP_ENDPOINT=http://collector.{two.studio.namespace}.svc:4318"
     cluster.kubectl("set", "env", f"deployment/{two.operator.deployment}", "-n", two.operator.namespace, endpoint)
     cluster.kubectl("scale", f"deployment/{two.operator.deployment}", "-n", two.operator.namespace, "--replicas=1")
-    traced = two.studio.wait_ready(version="002").status.run
-    assert traced is not None
-    assert_traced(two.studio, traced)
+    status = two.studio.wait_ready(version="002").status
+    assert status.run is not None
+    assert_traced(two.studio, status.run)
+    assert [run.trace_id for run in status.runs] == [status.run.trace_id, None]
     untraced = one.studio.look().status.run
     assert untraced is not None
     assert untraced.trace_id is None

@@ -1,16 +1,23 @@
 """The trace of a run, as a collector gets it: from the command line, on a real PostgreSQL, over OTLP."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from dbmigration.api.reasons import Reason
+from dbmigration.api.report import Failure, Outcome
+from dbmigration.api.request import ResourceRef
+from dbmigration.api.restore_report import RestoreReport
+from dbmigration.run.progress import Progress, Step
+from dbmigration.run.tracing import RunTrace
 from tests.engine.conftest import Database
 from tests.engine.otlp import Collector, Sent, collector
 from tests.engine.server import PASSWORD
@@ -170,6 +177,41 @@ def test_a_collector_that_never_answers_is_left_behind(database: Database, folde
         ended = succeeds(database, "apply", "--dir", str(folder), "--no-backup", changes=changes)
     (line,) = ended.err.splitlines()
     assert line.startswith("trace not sent: ")
+
+
+def test_the_trace_of_a_job_begins_when_it_was_asked_for_and_shows_what_cannot_be_seen(
+    collecting: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step of a DatabaseRestore, whose server calls itself what a terminal would obey and no message can hold."""
+    began = datetime.now(UTC)
+    for name, value in asking(collecting, OTEL_RESOURCE_ATTRIBUTES="k8s.namespace.name=elsewhere").items():
+        monkeypatch.setenv(name, value)
+    trace = RunTrace(os.environ)
+    asked_at, queued_since = began - timedelta(seconds=4), began - timedelta(seconds=60)
+    trace.of_job(
+        ResourceRef(namespace="apps", name="back", uid="u", cluster="rome"), "back-1", asked_at=asked_at, queued_since=queued_since
+    )
+    trace(Progress(Step.RESTORE, "restoring \x1b[2J\ud800", notice=True))
+    report = RestoreReport(
+        run_id="back-1",
+        outcome=Outcome.FAILED,
+        reason=Reason.RESTORE_FAILED,
+        message="no \x1b[2J",
+        failure=Failure(reason=Reason.RESTORE_FAILED, message="no", transient=False),
+        started_at=began,
+        finished_at=began,
+    )
+    trace_id = trace.end("restore", report)
+    assert trace.send() is None
+    root, queue, start, step = (collecting.span(name) for name in ("dbmigration restore", "queue", "pod start", "restore"))
+    assert {span.trace for span in collecting.spans} == {trace_id}
+    assert [round(span.end - span.start, -9) // 10**9 for span in (queue, start)] == [56, 4]
+    assert (root.start, queue.end) == (queue.start, start.start)
+    assert (root.error, step.error) == ("no \\u001b[2J", "no \\u001b[2J")
+    assert root.attributes["error.type"] == Reason.RESTORE_FAILED
+    assert step.events == [("notice", {"message": "restoring \\u001b[2J\\ud800"})]
+    told = {"k8s.namespace.name": "apps", "k8s.job.name": "back-1", "k8s.cluster.name": "rome", "dbmigration.resource": "apps/back"}
+    assert told.items() <= root.resource.items()
 
 
 def test_grpc_is_refused_in_words(database: Database, folder: Path, collecting: Collector) -> None:

@@ -228,6 +228,8 @@ class RunSummary(StatusModel):
     """Version after."""
     backup_uri: str | None = Field(default=None, max_length=1024)
     """Its backup."""
+    trace_id: TraceId | None = None
+    """Its OpenTelemetry trace, where runs are traced."""
 
 
 class Status(StatusModel):

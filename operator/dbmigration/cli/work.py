@@ -148,7 +148,7 @@ def _trace_id(trace: "RunTrace | None", work: str, result: RunResult, conninfo: 
         return None
     from dbmigration.run.reporting import build_report
 
-    return trace.end(work, build_report(result, environment=environment), result=result, conninfo=conninfo)
+    return trace.end(work, lambda: build_report(result, environment=environment), result=result, conninfo=conninfo)
 
 
 def _send(trace: "RunTrace | None", trace_id: str | None) -> None:

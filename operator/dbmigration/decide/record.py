@@ -85,6 +85,7 @@ def _recorded(observed: Observed, run: RunStatus, result: Result, retry_value: s
         reason=finished.reason or result.reason,
         to=after.version,
         backup_uri=report.backup.uri if report and report.backup else None,
+        trace_id=report.trace_id if report else None,
     ).model_copy(update={"from_": status.version})
     conditions = set_conditions(
         status.conditions,

@@ -45,9 +45,16 @@ class Told:
         error: str | None = None,
         client: bool = False,
     ) -> None:
-        self.name, self.start, self.end = name, start, max(start, end)
-        self.attributes = {key: value for key, value in (attributes or {}).items() if value is not None}
-        self.events, self.children, self.error, self.client = events, children, error, client
+        self.name, self.start, self.end = visible(name), start, max(start, end)
+        self.attributes = _shown({key: value for key, value in (attributes or {}).items() if value is not None})
+        self.events = [Event(event.at, event.name, _shown(event.attributes)) for event in events]
+        self.error = None if error is None else visible(error)
+        self.children, self.client = children, client
+
+
+def _shown(attributes: Mapping[str, Value]) -> dict[str, Value]:
+    """What a file or a server called itself may hold anything, halves of characters too, which could not even be sent."""
+    return {key: visible(value) if isinstance(value, str) else value for key, value in attributes.items()}
 
 
 class Trace:

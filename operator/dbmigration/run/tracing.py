@@ -5,7 +5,7 @@ every span and attribute. No SQL text is among them, and no value: names, number
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
@@ -70,7 +70,7 @@ class RunTrace:
     def end(
         self,
         work: str,
-        report: Report | RestoreReport,
+        report: Report | RestoreReport | Callable[[], Report],
         *,
         result: "RunResult | None" = None,
         conninfo: "ConnInfo | None" = None,
@@ -92,7 +92,8 @@ class RunTrace:
             return None
         parent = {name: self._environ[name.upper()] for name in ("traceparent", "tracestate") if self._environ.get(name.upper())}
         try:
-            root = self._root(work, ended, _About(report, result, conninfo), attributes or {})
+            told = report() if callable(report) else report
+            root = self._root(work, ended, _About(told, result, conninfo), attributes or {})
             self._trace = make_trace(root, self._resource, {"service.name": _SERVICE}, parent)
         except Exception as error:  # noqa: BLE001 - what was done to the database is what counts
             self._problem = f"{type(error).__name__} while it was made"

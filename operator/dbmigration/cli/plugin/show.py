@@ -60,9 +60,9 @@ def history(name: Name, namespace: Namespace = None, context: Context = None) ->
     if not found.status.runs:
         write(["no run has ended yet"])
         return Exit.OK
-    heads = ("STARTED", "TOOK", "OUTCOME", "REASON", "FROM", "TO", "JOB", "BACKUP")
+    heads = ["STARTED", "TOOK", "OUTCOME", "REASON", "FROM", "TO", "JOB", "BACKUP"]
     rows = [
-        (
+        [
             f"{run.started_at:%Y-%m-%d %H:%M:%S}",
             span((run.finished_at - run.started_at).total_seconds()),
             run.outcome,
@@ -71,9 +71,12 @@ def history(name: Name, namespace: Namespace = None, context: Context = None) ->
             run.to or "-",
             run.id,
             run.backup_uri or "-",
-        )
+        ]
         for run in found.status.runs
     ]
+    if any(run.trace_id for run in found.status.runs):
+        heads.append("TRACE")
+        rows = [[*row, run.trace_id or "-"] for row, run in zip(rows, found.status.runs, strict=True)]
     write(columns(heads, rows))
     return Exit.OK
 
