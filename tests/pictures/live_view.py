@@ -28,9 +28,9 @@ from dbmigration.run.stop import StopRequest
 from tests.engine.server import OWNER, PostgresServer, running_server
 
 PICTURE: Final = Path(__file__).resolve().parents[2] / "docs" / "pictures" / "watch.svg"
-ROWS: Final = 12_000_000
+ROWS: Final = 16_000_000
 LOCKED_S: Final = 5
-_HEADER: Final = "-- Migration: {name}\n-- Purpose: a picture\n-- Dependencies: none\n-- Rollback: rollback-{number}.sql\n"
+_HEADER: Final = "-- Migration: {name}\n-- Purpose: a picture\n-- Dependencies: {needs}\n-- Rollback: rollback-{number}.sql\n"
 FILES: Final = {
     "001_orders.sql": f"CREATE TABLE orders AS SELECT g AS id, g % 1000 AS customer FROM generate_series(1, {ROWS}) AS g;",
     "002_state.sql": "ALTER TABLE orders ADD COLUMN state text NOT NULL DEFAULT 'new';",
@@ -63,6 +63,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, running_server() as server:
         files = Path(folder)
         server.psql(f"CREATE DATABASE studio OWNER {OWNER}")
+        # One process builds the index, so that it takes as long as an estimate of its end needs.
+        server.psql("ALTER DATABASE studio SET max_parallel_maintenance_workers = 0")
         conninfo = ConnInfo.from_environment(server.environment("studio"))
         _write(files, "001_orders.sql")
         assert _run(files, conninfo, lambda _: None) is Outcome.SUCCEEDED
@@ -103,7 +105,8 @@ def _run(files: Path, conninfo: ConnInfo, told: OnProgress) -> Outcome:
 
 def _write(folder: Path, name: str) -> None:
     number = name.partition("_")[0]
-    (folder / name).write_text(_HEADER.format(name=name, number=number) + FILES[name] + "\n", encoding="utf-8")
+    needs = "001_orders.sql" if number in ("002", "003") else "none"
+    (folder / name).write_text(_HEADER.format(name=name, number=number, needs=needs) + FILES[name] + "\n", encoding="utf-8")
     (folder / f"rollback-{number}.sql").write_text("SELECT 1;\n", encoding="utf-8")
 
 
