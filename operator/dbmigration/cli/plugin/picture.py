@@ -3,16 +3,19 @@
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from dbmigration.api.checklist import Check, CheckState
 from dbmigration.api.conditions import Condition, ConditionType
 from dbmigration.api.report import MigrationReport
 from dbmigration.api.states import State
-from dbmigration.api.status import Status
+from dbmigration.api.status import ProgressStatus, Status
 from dbmigration.cli.plugin.resource import CustomResource, Resource
-from dbmigration.cli.plugin.text import ago, plain, size, span, wrapped
+from dbmigration.cli.plugin.text import ago, between, plain, size, wrapped
 from dbmigration.cli.tables import Row, show_ms, table_lines
+
+if TYPE_CHECKING:
+    from dbmigration.decide.attempts import Attempt
 
 _LOOKS: Final = {"Ready": ("✓", "32"), "Stalled": ("✗", "31"), "Reconciling": ("…", "36"), "Waiting": ("•", "33")}
 _BOXES: Final = {
@@ -104,21 +107,25 @@ def _state(resource: Resource) -> Iterator[tuple[str, str]]:
         yield "files", f"sha256 {status.source.digest.removeprefix('sha256:')[:16]}…"
 
 
-def _work(status: Status, now: datetime) -> Iterator[tuple[str, str]]:
-    run, at = status.run, status.progress
+def attempt_facts(what: str, run: "Attempt | None", at: ProgressStatus | None, now: datetime) -> Iterator[tuple[str, str]]:
+    """The newest attempt, of a run or of a step of a restore, and where it is."""
     if run is not None:
-        told = f"running for {_between(run.started_at, now)}"
+        told = f"running for {between(run.started_at, now)}"
         if run.finished_at is not None:
-            told = f"{run.outcome}, {ago(run.finished_at, now)}, took {_between(run.started_at, run.finished_at)}"
-        again = f"; the next in {_between(now, run.next_retry_at)}" if run.next_retry_at is not None else ""
-        yield "run", f"attempt {run.attempt}: {told}{again} (job/{run.job_name})"
+            told = f"{run.outcome}, {ago(run.finished_at, now)}, took {between(run.started_at, run.finished_at)}"
+        again = f"; the next in {between(now, run.next_retry_at)}" if run.next_retry_at is not None else ""
+        yield what, f"attempt {run.attempt}: {told}{again} (job/{run.job_name})"
         yield "trace", run.trace_id or ""
     if at is not None:
         yield "progress", f"{at.summary or at.step}: {at.message or ''}"
         yield "blocked by", at.blocked_by or ""
+
+
+def _work(status: Status, now: datetime) -> Iterator[tuple[str, str]]:
+    yield from attempt_facts("run", status.run, status.progress, now)
     if status.window is not None:
         opening = status.window.next_opening
-        yield "window", f"opens {opening:%Y-%m-%d %H:%M} UTC, in {_between(now, opening)}" if opening else "never opens"
+        yield "window", f"opens {opening:%Y-%m-%d %H:%M} UTC, in {between(now, opening)}" if opening else "never opens"
     if status.plan is not None and status.plan.hash and status.plan.pending:
         yield "plan", f"{status.plan.pending} pending, hash {status.plan.hash}"
 
@@ -185,7 +192,3 @@ def _hanging(label: str, text: str, columns: int) -> Iterator[str]:
     lines = textwrap.wrap(plain(" ".join(text.split())), max(columns - len(label), 30), break_long_words=False, break_on_hyphens=False)
     for number, line in enumerate(lines or [""]):
         yield f"{label if number == 0 else ' ' * len(label)}{line}"
-
-
-def _between(then: datetime, now: datetime) -> str:
-    return span((now - then).total_seconds())

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from dbmigration.api.restore_status import RestoreStatus
-from dbmigration.cli.plugin.picture import Paper, conditions_and_steps, fact_lines, head_lines
+from dbmigration.cli.plugin.picture import Paper, attempt_facts, conditions_and_steps, fact_lines, head_lines
 from dbmigration.cli.plugin.resource import Restore
 from dbmigration.cli.plugin.text import ago, size, span
 
@@ -15,7 +15,9 @@ def restore_lines(restore: Restore, now: datetime, paper: Paper) -> Iterator[str
     yield from head_lines(restore, now, paper)
     yield from steps
     yield ""
-    yield from fact_lines((*_asked(restore), *_work(restore.status, now), *_done(restore.status, now)), paper)
+    run = restore.status.run
+    work = attempt_facts(run.step.value if run else "", run, restore.status.progress, now)
+    yield from fact_lines((*_asked(restore), *work, *_done(restore.status, now)), paper)
     yield from conditions
 
 
@@ -30,19 +32,6 @@ def _asked(restore: Restore) -> Iterator[tuple[str, str]]:
         yield "in use", f"{status.database.name}, PostgreSQL {status.database.server_version.partition(' ')[0]}, {status.database.identity}"
 
 
-def _work(status: RestoreStatus, now: datetime) -> Iterator[tuple[str, str]]:
-    run, at = status.run, status.progress
-    if run is not None:
-        told = f"running for {_between(run.started_at, now)}"
-        if run.finished_at is not None:
-            told = f"{run.outcome}, {ago(run.finished_at, now)}, took {_between(run.started_at, run.finished_at)}"
-        again = f"; the next in {_between(now, run.next_retry_at)}" if run.next_retry_at is not None else ""
-        yield run.step.value, f"attempt {run.attempt}: {told}{again} (job/{run.job_name})"
-        yield "trace", run.trace_id or ""
-    if at is not None:
-        yield "progress", f"{at.summary or at.step}: {at.message or ''}"
-
-
 def _done(status: RestoreStatus, now: datetime) -> Iterator[tuple[str, str]]:
     restored, swapped = status.restored, status.swapped
     if restored is not None:
@@ -53,7 +42,3 @@ def _done(status: RestoreStatus, now: datetime) -> Iterator[tuple[str, str]]:
         old = f"; the old one stays as {swapped.old_database}" if swapped.old_database else ""
         yield "swapped", f"{swapped.name} is the restored one, {ago(swapped.completed_at, now)}{old}"
         yield "set aside", ", ".join(swapped.set_aside)
-
-
-def _between(then: datetime, now: datetime) -> str:
-    return span((now - then).total_seconds())

@@ -17,7 +17,11 @@ def plain(text: str) -> str:
 
 def ago(then: datetime, now: datetime) -> str:
     """ "12s ago", "3m ago", "2h ago", "5d ago"."""
-    return f"{span((now - then).total_seconds())} ago"
+    return f"{between(then, now)} ago"
+
+
+def between(then: datetime, now: datetime) -> str:
+    return span((now - then).total_seconds())
 
 
 def span(seconds: float) -> str:
