@@ -3,6 +3,7 @@
 from dbmigration.api.conditions import ConditionType
 from dbmigration.api.reasons import Reason
 from dbmigration.api.states import State
+from tests.cluster.images import postgres_image
 from tests.e2e.studio import REQUIRE_BACKUP, Studio, settle
 
 FILES = {f"00{number}_t{number}.sql": f"CREATE TABLE t{number} (id int);" for number in range(1, 5)}
@@ -21,10 +22,14 @@ def test_spec_rollback_goes_down_after_a_backup_and_stays_there(studio: Studio) 
     plan_hash = refused.message.partition("has the plan hash ")[2][:64]
     assert studio.database.tables() == ["t1", "t2", "t3", "t4"]
 
-    studio.put_resource(backup=REQUIRE_BACKUP, rollback={"to": "003", "planHash": plan_hash})
+    in_the_pod = {"where": "Pod", "server": {"image": postgres_image(), "imagePullPolicy": "Never"}}
+    studio.put_resource(backup=REQUIRE_BACKUP, rehearsal=in_the_pod, rollback={"to": "003", "planHash": plan_hash})
     down = studio.wait_ready(version="003")
     assert (down.reason, down.states["004_t4.sql"], down.status.pending) == (Reason.ROLLED_BACK, State.ROLLED_BACK, 0)
     assert studio.database.tables() == ["t1", "t2", "t3"]
+    assert down.status.rehearsal is not None
+    assert (down.status.rehearsal.passed, down.status.rehearsal.plan_hash) == (True, plan_hash)
+    assert down.status.rehearsal.lost == ("public.t4: 2 rows, no table of that name is left",)
     assert [run.backup_uri is not None for run in down.status.runs] == [True, False, True]
     backed_up, verified = down.condition(ConditionType.BACKED_UP), down.condition(ConditionType.VERIFIED)
     assert backed_up is not None
