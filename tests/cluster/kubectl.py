@@ -79,7 +79,8 @@ class Kubectl:
         return [str(self.kubectl_path), *context, *args]
 
     def _environment(self) -> dict[str, str]:
-        return {**os.environ, "KUBECONFIG": str(self.kubeconfig_path)}
+        """kubectl keeps a cluster's kinds by address and port, which the next cluster has again: here beside the kubeconfig."""
+        return {**os.environ, "KUBECONFIG": str(self.kubeconfig_path), "KUBECACHEDIR": str(self.kubeconfig_path.parent / "cache")}
 
 
 def _forwarded_port(process: subprocess.Popen[str]) -> int | None:

@@ -25,6 +25,8 @@ from tests.e2e.studio import Studio
 KEEP: Final = "DBMIGRATION_KEEP_CLUSTER"
 FAILED: Final = pytest.StashKey[bool]()
 PASSWORDS: Final = pytest.StashKey[set[str]]()
+OF_THE_OPERATOR: Final = "deployments,replicasets,pods,services,serviceaccounts,configmaps,events"
+"""Not `all`: kubectl takes that from what it once knew of the cluster, kinds that are gone included."""
 LONGEST_NAMESPACE: Final = 40  # leaves room for what names derived from it add
 
 
@@ -86,7 +88,7 @@ def operator(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Insta
         everything = {
             "command lines": commands.text(),
             "the operator's log": operator_logs(cluster, installed),
-            "what it knows of itself": cluster.kubectl("get", "all,events", "-n", installed.namespace, "-o", "json"),
+            "what it knows of itself": cluster.kubectl("get", OF_THE_OPERATOR, "-n", installed.namespace, "-o", "json"),
             "resources": cluster.kubectl("get", "databasemigrations,migrationapprovals", "-A", "-o", "json"),
             "events": cluster.kubectl("get", "events", "-A", "-o", "json"),
         }

@@ -63,7 +63,7 @@ def test_runs_on_one_server_wait_for_each_other_and_a_restarted_operator_still_k
 
     slow.database.open_gate()
     done = [each.wait_ready(version="002") for each in three]
-    times = [began_and_ended(seen) for seen in done]
+    times = sorted(began_and_ended(seen) for seen in done)  # who was queued in the same second goes by name
     for (_, ended), (began, _) in pairwise(times):
         assert ended <= began, times
     assert all(seen.status.queued_since is None for seen in done)

@@ -229,9 +229,9 @@ def test_the_command_line_takes_checks_lists_restores_and_prunes_folders(filled:
     assert not (tmp_path / "backups").exists()
     for _ in range(2):
         succeeds(filled, *words, "--backup-jobs", "2", "--backup-compression", "gzip:1")
-    dumps = sorted((tmp_path / "backups").glob("*.dump"))
-    assert "is whole" in succeeds(filled, "backup", "--check", str(dumps[0])).out
     listed = json.loads(succeeds(filled, "backups", folder, "--json").out)
+    dumps = [Path(each["file"]) for each in sorted(listed, key=lambda each: each["record"]["completedAt"])]
+    assert "is whole" in succeeds(filled, "backup", "--check", str(dumps[0])).out
     assert [(each["state"], each["record"]["format"], each["record"]["compression"]) for each in listed] == [
         ("verified", "Directory", "gzip:1")
     ] * 2

@@ -83,7 +83,7 @@ def beside(folder: Path) -> Iterator[Beside]:
 
 
 @pytest.fixture
-def engine(database: Database, tmp_path: Path) -> Engine:
+def engine(database: Database, tmp_path: Path) -> Iterator[Engine]:
     """The first file is applied by a role that may make no database."""
     files = tmp_path / "migrations"
     write_files(files, FIRST)
@@ -92,7 +92,8 @@ def engine(database: Database, tmp_path: Path) -> Engine:
     options = RunOptions(files, "test", backup=BackupTarget(tmp_path / "backups"))
     found = Engine(options, database.conninfo(), lambda progress: said.append(progress.message), StopRequest())
     assert found.run().error is None
-    return found
+    yield found
+    database.psql(f"ALTER ROLE {OWNER} CREATEDB")
 
 
 def run(engine: Engine, asked: Rehearsal, files: dict[str, str]) -> RunResult:
