@@ -201,7 +201,8 @@ def _alone(job: Json) -> Json:
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {"name": f"peer-{job['metadata']['name']}"[:63], "labels": labels},
-        "spec": kept | {"template": template | {"metadata": {"labels": labels}}},
+        # Without the operator's limits a hundred overrun the server, and some have to try again.
+        "spec": kept | {"backoffLimit": 6, "template": template | {"metadata": {"labels": labels}}},
     }
 
 
