@@ -209,18 +209,23 @@ def test_a_server_that_cannot_serve_is_refused_before_the_backup(
     assert applied_names(database) == ["001_first.sql"]
 
 
+def run_beside(engine: Engine, folder: Path, programs: Path) -> RunResult:
+    """A second file, rehearsed on the server that these programs are."""
+    process = start(folder, programs)
+    try:
+        return run(engine, Beside(folder, process).place(), {"002_second.sql": "SELECT 1;"})
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
 def test_an_image_without_a_server_is_refused_before_the_backup(engine: Engine, folder: Path) -> None:
     """It has a shell, and programs of that name that cannot be run."""
     programs = folder / "programs"
     programs.mkdir()
     (programs / "initdb").write_text("#!/bin/sh\necho 'initdb: not found' >&2\nexit 127\n")
     (programs / "initdb").chmod(0o755)
-    process = start(folder, programs)
-    try:
-        result = run(engine, Beside(folder, process).place(), {"002_second.sql": "SELECT 1;"})
-    finally:
-        process.terminate()
-        process.wait(30)
+    result = run_beside(engine, folder, programs)
     assert result.error is not None
     assert (result.error.reason, result.backup) == (Reason.REHEARSAL_SERVER_FAILED, None)
     assert "initdb: not found" in result.error.message
@@ -233,12 +238,7 @@ def test_a_server_of_another_major_version_is_refused_before_the_backup(engine: 
         shutil.copytree(programs.parent, folder / "programs", symlinks=True)
         account().give(folder / "programs")
         programs = folder / "programs" / programs.name
-    process = start(folder, programs)
-    try:
-        result = run(engine, Beside(folder, process).place(), {"002_second.sql": "SELECT 1;"})
-    finally:
-        process.terminate()
-        process.wait(30)
+    result = run_beside(engine, folder, programs)
     assert result.error is not None
     assert (result.error.reason, result.backup) == (Reason.SPEC_INVALID, None)
     assert "spec.rehearsal.server.image" in result.error.message

@@ -1,5 +1,8 @@
 """From what a run says of its progress to spans: when each step and file began and ended, and what it waited for."""
 
+import subprocess
+import sys
+
 import pytest
 
 from dbmigration.run.progress import Progress, Step
@@ -106,3 +109,12 @@ def test_traces_are_off_until_an_endpoint_is_named(environ: dict[str, str], want
 def test_a_collector_is_waited_for_two_seconds_or_as_asked_and_never_longer_than_ten(asked: object, seconds: float) -> None:
     environ = {"OTEL_EXPORTER_OTLP_TIMEOUT": str(asked)} if asked else {}
     assert timeout_s(environ) == seconds
+
+
+@pytest.mark.parametrize("module", ["dbmigration.run.job", "dbmigration.run.restore_job"])
+def test_a_job_that_is_not_traced_loads_nothing_for_it(module: str) -> None:
+    code = f"import sys, {module}\nprint(*(name for name in sys.modules if name.startswith(('opentelemetry', 'dbmigration.run.t'))))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "dbmigration.run.trace_settings" in loaded
+    assert not {"dbmigration.run.tracing", "dbmigration.run.timeline"} & set(loaded)
+    assert not [name for name in loaded if name.startswith("opentelemetry")]

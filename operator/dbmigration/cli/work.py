@@ -19,7 +19,7 @@ from dbmigration.run.engine import Engine
 from dbmigration.run.options import BackupTarget, DriftPolicy, ExternalBackup, LintPolicy, OnFailure, Rehearsal, RunOptions
 from dbmigration.run.result import RunResult
 from dbmigration.run.stop import StopRequest
-from dbmigration.run.trace_settings import is_wanted
+from dbmigration.run.trace_settings import wanted_trace
 
 if TYPE_CHECKING:
     from dbmigration.postgres.conninfo import ConnInfo
@@ -103,7 +103,7 @@ def work(
     )
     conninfo = asked.conninfo
     interrupt = Interrupt()
-    trace = _trace() if traced is not None and is_wanted(os.environ) else None
+    trace = wanted_trace(os.environ) if traced is not None else None
     with interrupt.handled() as stop, display(silent=asked.as_json or quiet) as shown:
         result = do(Engine(options, conninfo, shown if trace is None else trace.beside(shown), stop))
     trace_id = _trace_id(trace, traced or "", result, conninfo, asked.environment)
@@ -135,12 +135,6 @@ def print_json(result: RunResult, environment: str | None, trace_id: str | None 
 
     report = build_report(result, environment=environment).model_copy(update={"trace_id": trace_id})
     sys.stdout.write(report.to_json() + "\n")
-
-
-def _trace() -> "RunTrace":
-    from dbmigration.run.tracing import RunTrace
-
-    return RunTrace(os.environ)
 
 
 def _trace_id(trace: "RunTrace | None", work: str, result: RunResult, conninfo: "ConnInfo", environment: str | None) -> str | None:

@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 from dbmigration.api.report import Outcome
 from dbmigration.api.status import RunStatus, Status
+from dbmigration.decide.attempts import has_result_of
 
 
 class Gauge(NamedTuple):
@@ -96,7 +97,6 @@ def ended_run(before: Status, after: Status) -> RunStatus | None:
     run = after.run
     if run is None or run.finished_at is None or run.outcome is None or run.reason is None:
         return None
-    known = before.run
-    if known is not None and known.job_name == run.job_name and known.finished_at is not None:
+    if has_result_of(before.run, run.job_name):
         return None
     return run if run.outcome != Outcome.INTERRUPTED or run.message is not None else None

@@ -1,6 +1,6 @@
 """What a folder of migrations is, as data: no I/O, no database."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -219,6 +219,14 @@ class Plan:
     def pending(self) -> tuple[MigrationFile, ...]:
         """The files that a run would apply, in order: those beyond the target are not among them."""
         return tuple(m.file for m in self.migrations if m.state is State.PENDING and m.file is not None and not m.beyond_target)
+
+    @property
+    def scripts(self) -> Iterator[MigrationFile | Script]:
+        """All that a run would execute: the pending files and seeds, each with its verify script."""
+        for file in (*self.pending, *self.pending_seeds):
+            yield file
+            if file.verify is not None:
+                yield file.verify
 
     @property
     def newest(self) -> PlannedMigration | None:

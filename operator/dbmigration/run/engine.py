@@ -1,6 +1,6 @@
 """The one engine: source → connect → lock → plan → backup → apply and verify. The Job and the command line both call it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -107,8 +107,7 @@ class Engine(Steps):
                 rehearsal = self._rehearsal_of(plan, result)
                 if self._only_prepares(result) and rehearsal is None:
                     return
-                scripts = tuple(script for file in pending for script in (file, file.verify) if script is not None)
-                self._back_up_and_rehearse(session, files, scripts, rehearsal, result)
+                self._back_up_and_rehearse(session, files, plan.scripts, rehearsal, result)
                 if result.prepared:
                     return
                 self.check_fit(result)
@@ -155,7 +154,7 @@ class Engine(Steps):
         self,
         session: Session,
         files: MigrationSet,
-        scripts: "tuple[MigrationFile | Script, ...]",
+        scripts: Iterable[MigrationFile | Script],
         rehearsal: Rehearsal | None,
         result: RunResult,
     ) -> None:
@@ -216,7 +215,7 @@ class Engine(Steps):
                 rehearsal = self._rehearsal_of_rollback(planned, result)
                 if self._only_prepares(result) and rehearsal is None:
                     return
-                scripts = tuple(file.rollback for file in planned.files if file.rollback is not None)
+                scripts = (file.rollback for file in planned.files if file.rollback is not None)
                 self._back_up_and_rehearse(session, files, scripts, rehearsal, result)
                 if result.prepared:
                     return

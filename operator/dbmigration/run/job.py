@@ -31,13 +31,13 @@ from dbmigration.run.reporting import build_report, internal_error
 from dbmigration.run.result import RunResult, now
 from dbmigration.run.rollback import RollbackPlan, down_to, refuse_other_plan
 from dbmigration.run.stop import StopRequest
-from dbmigration.run.trace_settings import is_wanted
-from dbmigration.run.tracing import Attributes, RunTrace
+from dbmigration.run.trace_settings import wanted_trace
 
 if TYPE_CHECKING:
     from dbmigration.backup.s3 import Bucket
     from dbmigration.run.fetched import Fetch
     from dbmigration.run.rehearsal_server import ServerBeside
+    from dbmigration.run.tracing import Attributes, RunTrace
 
 LOCK_WAIT = 600.0
 """Seconds that a Job waits for another runner before it says LockHeld and leaves the retry to the operator."""
@@ -49,16 +49,15 @@ PROGRESS_INTERVAL = 2.0
 def main(environ: Mapping[str, str]) -> int:
     """Run what the environment asks for. Exit status 0 when the run succeeded, else 1; the report says why in either case."""
     log, clock = ProgressLog(), RunClock()
-    trace = RunTrace(environ) if is_wanted(environ) else None
+    trace = wanted_trace(environ)
+    heard = log if trace is None else trace.beside(log)
     run_id, work = "unknown", "run"
     attributes: Attributes = {}
     result, conninfo = None, None
 
     def told(progress: Progress) -> None:
         clock(progress)
-        if trace is not None:
-            trace(progress)
-        log(progress)
+        heard(progress)
 
     try:
         request = read_request(environ)
@@ -138,7 +137,7 @@ class ProgressLog:
         sys.stdout.flush()
 
 
-def send_trace(trace: RunTrace | None, log: ProgressLog) -> None:
+def send_trace(trace: "RunTrace | None", log: ProgressLog) -> None:
     """The report is out: whatever comes of this, the run is over."""
     problem = trace.send() if trace is not None else None
     if problem is not None:

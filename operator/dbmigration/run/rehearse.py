@@ -77,8 +77,7 @@ def rehearse(engine: Engine, dump: Path | None, asked: Rehearsal) -> RunResult:
     try:
         with ExitStack() as stack:
             with engine.connected(RunResult(run_id=engine.options.run_id, started_at=now())) as session:
-                pending = (*result.plan.pending, *result.plan.pending_seeds)
-                look_at_place(engine, session, (script for file in pending for script in (file, file.verify) if script), asked)
+                look_at_place(engine, session, result.plan.scripts, asked)
             if dump is None:
                 folder = Path(stack.enter_context(TemporaryDirectory(prefix="dbmigration-")))
                 dump = fresh_backup(engine, folder)

@@ -23,8 +23,7 @@ from dbmigration.run.reporting import MESSAGE_LIMIT
 from dbmigration.run.restore import StepDone, restore_step, swap_step
 from dbmigration.run.result import now
 from dbmigration.run.stop import StopRequest
-from dbmigration.run.trace_settings import is_wanted
-from dbmigration.run.tracing import RunTrace
+from dbmigration.run.trace_settings import wanted_trace
 
 if TYPE_CHECKING:
     from dbmigration.backup.s3 import Bucket
@@ -33,13 +32,9 @@ if TYPE_CHECKING:
 def main(environ: Mapping[str, str]) -> int:
     """Do what the environment asks for. Exit status 0 when it is done, else 1; the report says why in either case."""
     log, done, started_at = ProgressLog(), StepDone(), now()
-    trace = RunTrace(environ) if is_wanted(environ) else None
+    trace = wanted_trace(environ)
+    told = log if trace is None else trace.beside(log)
     run_id, work = "unknown", "restore"
-
-    def told(progress: Progress) -> None:
-        if trace is not None:
-            trace(progress)
-        log(progress)
 
     try:
         request = read_request(environ)

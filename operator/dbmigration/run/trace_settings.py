@@ -1,7 +1,10 @@
 """Whether and how runs are traced: OpenTelemetry's own variables. No import that costs anything, for every start asks."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from dbmigration.run.tracing import RunTrace
 
 ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 PROTOCOLS: Final = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
@@ -19,6 +22,15 @@ def is_wanted(environ: Mapping[str, str]) -> bool:
         return False
     disabled = environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
     return not disabled and environ.get("OTEL_TRACES_EXPORTER", "").strip() in ("", "otlp")
+
+
+def wanted_trace(environ: Mapping[str, str]) -> "RunTrace | None":
+    """The trace of the run that begins, where one is wanted; only then is anything imported for it."""
+    if not is_wanted(environ):
+        return None
+    from dbmigration.run.tracing import RunTrace
+
+    return RunTrace(environ)
 
 
 def protocol(environ: Mapping[str, str]) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from dbmigration.api.restore_status import RestoreRunStatus, RestoreStatus
+from dbmigration.decide.attempts import has_result_of
 from dbmigration.decide.figures import Figure, Gauge
 
 _CONDITION: Final = Gauge(
@@ -43,7 +44,7 @@ def restore_figures_of(status: RestoreStatus) -> Iterator[Figure]:
 
 def ended_step(before: RestoreStatus, after: RestoreStatus) -> RestoreRunStatus | None:
     """The attempt whose result `after` stores for the first time."""
-    run, known = after.run, before.run
+    run = after.run
     if run is None or run.finished_at is None or run.outcome is None:
         return None
-    return None if known is not None and known.job_name == run.job_name and known.finished_at is not None else run
+    return None if has_result_of(before.run, run.job_name) else run
