@@ -6,7 +6,7 @@ import sysconfig
 from collections.abc import Callable, Iterator
 
 import dbmigration
-from tests.bench import backups, cluster, engine, gates, inputs, many, peers
+from tests.bench import backups, cluster, engine, floor, gates, inputs, many, peers
 from tests.bench.table import Row, write_rows
 
 BENCHMARKS: dict[str, tuple[str, Callable[[], Iterator[Row]]]] = {
@@ -14,6 +14,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[], Iterator[Row]]]] = {
     "nothing_to_do": ("about 20 s", engine.nothing_to_do),
     "big_file": ("about 2 min", engine.big_file),
     "peers": ("about 3 min, and the installs the first time", peers.peers),
+    "floor": ("about 2 min", floor.floor),
     "inputs": ("about 10 min", inputs.inputs),
     "backups": ("about 12 min", backups.backups),
     "many_finished": ("about 20 min on a running cluster", many.many_finished),

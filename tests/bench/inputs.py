@@ -38,7 +38,7 @@ def inputs() -> Iterator[Row]:
     for what, write, bound in (
         (f"{MEGABYTES} MB of INSERTs of 50 rows", _long_inserts, "≤ 0.9"),
         (f"{SMALL_INSERTS:,} INSERTs of one row", _small_inserts, "≤ 0.15"),
-        (f"{MEGABYTES} MB of COPY data", _copy, "≤ 1.1"),
+        (f"{MEGABYTES} MB of COPY data", write_copy, "≤ 1.1"),
     ):
         yield from _one_file(what, write, bound)
     yield _lint()
@@ -157,7 +157,8 @@ def _small_inserts(folder: Path) -> Path:
     return _write(folder / "001_small.sql", rows, lambda _, count: count >= SMALL_INSERTS)
 
 
-def _copy(folder: Path) -> Path:
+def write_copy(folder: Path) -> Path:
+    """A file with a table and 50 MB of data for it."""
     rows = (f"{number}\trow {number}\t{_NOTE}{number}\n" for number in itertools.count(1))
     return _write(folder / "001_copy.sql", rows, lambda written, _: written >= MEGABYTES * 1e6, "COPY big FROM STDIN;\n", "\\.\n")
 

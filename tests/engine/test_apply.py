@@ -138,6 +138,32 @@ def test_a_file_that_breaks_off_while_messages_of_it_are_on_their_way_leaves_not
     assert (caught.value.reason, caught.value.place.line) == (Reason.SOURCE_INVALID, 50_002)
 
 
+MUCH = "INSERT INTO half VALUES (1);\n" * 50_000
+ROWS = "10000\n" * 200_000
+"""Each more than is kept in memory of a file: it is read once more when it is run."""
+
+
+@pytest.mark.parametrize(
+    ("name", "planned"),
+    [
+        ("001_one.sql", f"CREATE TABLE half (id int);\n{MUCH}SELECT 1;\n"),
+        ("001_one.sql", f"CREATE TABLE half (id int);\nCOPY half FROM STDIN;\n{ROWS}\\.\n"),
+        ("verify-001.sql", f"CREATE TEMP TABLE half (id int);\n{MUCH}SELECT 1;\n"),
+    ],
+    ids=["statements", "data of COPY", "verify"],
+)
+def test_a_big_file_edited_after_it_was_planned_is_not_committed(database: Database, tmp_path: Path, name: str, planned: str) -> None:
+    files = write_files(tmp_path, {"001_one.sql": "SELECT 1;", name: planned})
+    (file,) = files.files
+    with database.connect() as session:
+        read_ahead(session, file)
+        (tmp_path / name).write_text("2".join(planned.rsplit("1", 1)))
+        with pytest.raises(Transient) as caught:
+            apply_file(session, file, table=OUR_TABLE, execution=Execution(), run_id="test-run", on_progress=lambda _: None)
+    assert (caught.value.reason, caught.value.place.file) == (Reason.SOURCE_CHANGING, name)
+    assert database.psql("SELECT to_regclass('half') IS NULL AND to_regclass('dbmigration.schema_migrations') IS NULL") == "t"
+
+
 def test_meta_commands_are_refused_with_their_line_and_nothing_is_run(database: Database, tmp_path: Path) -> None:
     error = refused(database, tmp_path, {"001_one.sql": "CREATE TABLE one (id int);\n\\i other.sql\n"})
     assert (error.reason, error.place.file, error.place.line) == (Reason.META_COMMAND, "001_one.sql", 2)

@@ -3,6 +3,7 @@
 `kubectl dbmigration` is another program, `cli/plugin`: its commands are about a resource in a cluster (decision 020).
 """
 
+import gc
 import os
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -62,9 +63,10 @@ def run_restore() -> int:
 
 
 def operator() -> int:
-    """The operator's process."""
+    """The operator's process. It lives long, so what it throws away in circles must not gather as in a command's."""
     from dbmigration.handlers.app import main as run_operator
 
+    gc.set_threshold(50_000)
     return run_operator()
 
 

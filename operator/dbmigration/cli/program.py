@@ -38,8 +38,6 @@ class Program(NamedTuple):
 
 def run_program(program: Program, arguments: Sequence[str] | None = None) -> NoReturn:
     """Ends the process with a status of `exits`. Nothing that is printed holds a password or, without --show-values, a row's value."""
-    # Modules are no garbage: to look for some after each 700 objects of what is imported is a twentieth of a start.
-    gc.set_threshold(50_000)
     name, *words = (sys.argv[1:] if arguments is None else arguments) or ("--help",)
     try:
         sys.exit(_main(program, name, words))

@@ -2,6 +2,8 @@
 
 import codecs
 import hashlib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,7 +11,7 @@ from dbmigration.api.reasons import Reason
 from dbmigration.errors import Permanent, Place
 from dbmigration.migrations.part import WHOLE, Part, open_part
 
-BLOCK_BYTES = 256 * 1024
+BLOCK_BYTES = 128 * 1024
 """What is in memory of a file at a time, and how much of it may be header."""
 
 BOM = codecs.BOM_UTF8
@@ -36,7 +38,7 @@ def read_text(path: Path | str, name: str, part: Part = WHOLE) -> FileText:
     try:
         with open_part(path, part) as file:
             head = file.read(BLOCK_BYTES)
-            hashes = TextHash(name, line=part.line, offset=part.start)
+            hashes = TextHash(name, partial(line_at, path), offset=part.start)
             hashes.add(head)
             size = len(head)
             while block := file.read(BLOCK_BYTES):
@@ -52,23 +54,39 @@ def read_text(path: Path | str, name: str, part: Part = WHOLE) -> FileText:
 
 def text_checksum(data: bytes, name: str = "text") -> str:
     """The checksum of text in memory. Raises as `read_text` does."""
-    hashes = TextHash(name)
+    hashes = TextHash(name, lambda offset: 1 + data.count(b"\n", 0, offset))
     hashes.add(data)
     return hashes.finish()[0]
+
+
+def line_at(path: Path | str, offset: int) -> int | None:
+    """The line of the file's byte at `offset`, from 1; None where the file cannot be read any more.
+
+    Only an error asks for it: to count the lines of every file that is read costs more than its hash.
+    """
+    line = 1
+    try:
+        with open_part(path) as file:
+            while offset > 0 and (block := file.read(min(offset, BLOCK_BYTES))):
+                line += block.count(b"\n")
+                offset -= len(block)
+    except OSError:
+        return None
+    return line
 
 
 class TextHash:
     """Two hashes of one stream. They are one object until the first BOM or CRLF tells them apart, which is seldom."""
 
-    def __init__(self, name: str, *, line: int = 1, offset: int = 0) -> None:
-        """`line` and `offset`, in bytes, of where the stream begins in the file `name`: errors say where in the file."""
+    def __init__(self, name: str, line_of: Callable[[int], int | None], *, offset: int = 0) -> None:
+        """The stream begins at the byte `offset` of the file `name`; `line_of` finds the line of such an offset, for an error."""
         self._name = name
+        self._line_of = line_of
         self._raw = hashlib.sha256()
         self._text = self._raw
         self._started = False
         self._held = b""  # a carriage return at a block's end: its line feed may be the next block's first byte
         self._cut = b""  # the beginning of a character whose end is in the next block
-        self._lines = line
         self._offset = offset
 
     def add(self, block: bytes) -> None:
@@ -99,20 +117,16 @@ class TextHash:
     def _check(self, block: bytes, *, final: bool) -> None:
         nul = block.find(b"\0")
         if nul >= 0:
-            raise self._invalid(block, nul, "a NUL byte", "remove it; is this UTF-16? save the file as UTF-8")
+            raise self._invalid(self._offset + nul, "a NUL byte", "remove it; is this UTF-16? save the file as UTF-8")
         if not block.isascii() or self._cut:
             data = self._cut + block
             try:
                 _, used = codecs.utf_8_decode(data, "strict", final)
             except UnicodeDecodeError as exc:
-                self._offset -= len(self._cut)
-                raise self._invalid(
-                    data, exc.start, f"the byte 0x{data[exc.start]:02x}, which is not UTF-8", "save the file as UTF-8"
-                ) from exc
+                at = self._offset - len(self._cut) + exc.start
+                raise self._invalid(at, f"the byte 0x{data[exc.start]:02x}, which is not UTF-8", "save the file as UTF-8") from exc
             self._cut = data[used:]
-        self._lines += block.count(b"\n")
         self._offset += len(block)
 
-    def _invalid(self, block: bytes, at: int, what: str, remedy: str) -> Permanent:
-        line = self._lines + block.count(b"\n", 0, at)
-        return Permanent(Reason.SOURCE_INVALID, f"byte {self._offset + at} is {what}: {remedy}", place=Place(self._name, line))
+    def _invalid(self, at: int, what: str, remedy: str) -> Permanent:
+        return Permanent(Reason.SOURCE_INVALID, f"byte {at} is {what}: {remedy}", place=Place(self._name, self._line_of(at)))

@@ -8,11 +8,12 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from dbmigration.api.reasons import Reason
 from dbmigration.errors import Permanent, Place
-from dbmigration.migrations.checksum import BLOCK_BYTES, BOM, FileText, TextHash
+from dbmigration.migrations.checksum import BLOCK_BYTES, BOM, FileText, TextHash, line_at
 from dbmigration.migrations.layout import Layout
 from dbmigration.migrations.part import Part
 
@@ -57,7 +58,7 @@ def read_halves(path: str, name: str, layout: Layout) -> Halves:
     """
     try:
         with open(path, "rb") as file:  # noqa: PTH123 - as in read_text
-            return _Reader(name, layout).read(file)
+            return _Reader(name, layout, partial(line_at, path)).read(file)
     except OSError as exc:
         raise Permanent(
             Reason.SOURCE_INVALID, f"cannot be read: {exc.strerror or exc}; make it a readable file or remove it", place=Place(name)
@@ -65,16 +66,17 @@ def read_halves(path: str, name: str, layout: Layout) -> Halves:
 
 
 class _Reader:
-    def __init__(self, name: str, layout: Layout) -> None:
+    def __init__(self, name: str, layout: Layout, line_of: Callable[[int], int | None]) -> None:
         self._name = name
         self._layout = layout
+        self._line_of = line_of
         self._transactions = dict[str, bool | None]()
 
     def read(self, lines: Iterable[bytes]) -> Halves:
         find = _FINDERS[self._layout]
         raw = hashlib.sha256()
         way = ""
-        up, down = _Growing(self._name), None
+        up, down = _Growing(TextHash(self._name, self._line_of)), None
         growing = up
         for number, line in enumerate(lines, 1):
             raw.update(line)
@@ -85,7 +87,7 @@ class _Reader:
             if marker is not None:
                 self._transactions.setdefault(marker.way, marker.transaction)
                 if marker.way == "down" and way == "up":
-                    growing = down = _Growing(self._name, up.end, number)
+                    growing = down = _Growing(TextHash(self._name, self._line_of, offset=up.end), up.end, number)
                 elif marker.way:
                     self._check_order(marker.way, way, number)
                 way = marker.way or way
@@ -118,8 +120,8 @@ class _Reader:
 class _Growing:
     """A half while it is read."""
 
-    def __init__(self, name: str, start: int = 0, line: int = 1) -> None:
-        self._hash = TextHash(name, line=line, offset=start)
+    def __init__(self, hashes: TextHash, start: int = 0, line: int = 1) -> None:
+        self._hash = hashes
         self._head = bytearray()
         self._start = start
         self._line = line

@@ -1,6 +1,6 @@
 """A script read as a stream: its statements with their kinds and the data of COPY, or how the whole may be run.
 
-Memory is a block of 256 KiB and the longest single statement, whatever the size of the file.
+Memory is a block of 128 KiB and the longest single statement, whatever the size of the file.
 """
 
 import io
@@ -45,10 +45,20 @@ def split_bytes(data: bytes, transaction: bool | None, *, name: str = "script", 
     return shape, pieces if len(pieces) <= SPLIT_PIECES else None
 
 
-def read_statements(path: Path, part: Part = WHOLE) -> Iterator[Piece]:
-    """The script's statements in order, each COPY_IN followed by its data. Raises as `inspect` does for what is no SQL."""
+def read_statements(path: Path, part: Part = WHOLE, on_read: Callable[[bytes], None] | None = None) -> Iterator[Piece]:
+    """The script's statements in order, each COPY_IN followed by its data. Raises as `inspect` does for what is no SQL.
+
+    `on_read` gets each block of the bytes that are read, all of them by the end.
+    """
     with _open(path, part) as file:
-        yield from _read(file.read, path.name, line=part.line)
+
+        def read(size: int) -> bytes:
+            block = file.read(size)
+            if on_read is not None:
+                on_read(block)
+            return block
+
+        yield from _read(read, path.name, line=part.line)
 
 
 def read_statements_from(data: bytes, *, name: str = "script", block: int = BLOCK_BYTES, line: int = 1) -> Iterator[Piece]:

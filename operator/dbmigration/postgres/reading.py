@@ -1,12 +1,13 @@
 """The statements of a script on their way to the server."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from dbmigration.api.reasons import Reason
 from dbmigration.errors import Place, Transient
-from dbmigration.migrations.checksum import read_text, text_checksum
+from dbmigration.migrations.checksum import TextHash, line_at, text_checksum
 from dbmigration.migrations.model import MigrationFile, Script
 from dbmigration.migrations.part import Part, read_part
 from dbmigration.migrations.script import Piece as Read
@@ -75,15 +76,6 @@ def is_read(session: Session, script: MigrationFile | Script, *, transaction: bo
     return _key(script, transaction) in session.sources
 
 
-def check_unchanged(source: Source) -> None:
-    """The bytes that were sent have to be those that were planned: a ConfigMap's folder can be swapped while we read.
-
-    Called after the last statement was read and before COMMIT. Raises Transient SOURCE_CHANGING.
-    """
-    if source.parts is None:
-        _check(read_text(source.path, source.name, source.part).checksum, source.checksum, source.name)
-
-
 def _key(script: MigrationFile | Script, transaction: bool | None) -> tuple[str, str, bool | None]:
     return script.name, script.checksum, transaction
 
@@ -94,8 +86,21 @@ def _check(found: str, planned: str, name: str) -> None:
 
 
 def statements_with_data(source: Source) -> Iterator[tuple[Statement, Iterable[bytes]]]:
-    """Each statement with the data of its COPY. What is not taken of the data is skipped."""
-    parts = iter(read_statements(source.path, source.part) if source.parts is None else source.parts)
+    """Each statement with the data of its COPY. What is not taken of the data is skipped.
+
+    The bytes that are sent have to be those that were planned, and a ConfigMap's folder can be swapped while we read: what is read once
+    more is hashed once more, on the way. Raises Transient SOURCE_CHANGING in the end, when nothing is committed of the last statement.
+    """
+    if source.parts is not None:
+        yield from _with_data(source.parts)
+        return
+    hashes = TextHash(source.name, partial(line_at, source.path), offset=source.part.start)
+    yield from _with_data(read_statements(source.path, source.part, hashes.add))
+    _check(hashes.finish()[0], source.checksum, source.name)
+
+
+def _with_data(read: Iterable[Read]) -> Iterator[tuple[Statement, Iterable[bytes]]]:
+    parts = iter(read)
     following: Statement | None = None
 
     def data() -> Iterator[bytes]:
@@ -122,7 +127,10 @@ def statements_with_data(source: Source) -> Iterator[tuple[Statement, Iterable[b
 
 
 def feed(sender: Sender, source: Source, ticker: Ticker | None, *, verifies: bool = False) -> Fed:
-    """Hand the script's statements to `sender`, without its own outer BEGIN and COMMIT. What was sent of them has run afterwards."""
+    """Hand the script's statements to `sender`, without its own outer BEGIN and COMMIT. What was sent of them has run afterwards.
+
+    Raises as `statements_with_data` does.
+    """
     bytes_done = 0
     count = 0
     line = 1

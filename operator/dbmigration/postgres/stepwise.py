@@ -16,7 +16,7 @@ from dbmigration.migrations.statements import Kind, Statement
 from dbmigration.postgres import history, lock, record, recover
 from dbmigration.postgres.batch import Piece, Sender
 from dbmigration.postgres.errors import QUERY_CANCELED
-from dbmigration.postgres.reading import check_unchanged, statements_with_data
+from dbmigration.postgres.reading import statements_with_data
 from dbmigration.postgres.resume import DISCARD_ALL, Progress, StartOver, read_progress
 from dbmigration.postgres.transactional import Ran, Task
 from dbmigration.postgres.verify import Verdict, add_verify
@@ -141,7 +141,6 @@ class _Steps:
             raise Permanent(
                 Reason.SQL_FAILED, "the transaction that begins here is never ended: add COMMIT", place=Place(source.name, line)
             )
-        check_unchanged(source)
         return last
 
     def _run(self, statement: Statement, chunks: Iterable[bytes]) -> None:

@@ -12,7 +12,7 @@ from dbmigration.postgres import history, lock, record
 from dbmigration.postgres.batch import MESSAGE_BYTES, Piece, Sender
 from dbmigration.postgres.progress import Ticker
 from dbmigration.postgres.quote import qualified
-from dbmigration.postgres.reading import Source, check_unchanged, feed
+from dbmigration.postgres.reading import Source, feed
 from dbmigration.postgres.schema import SCHEMA
 from dbmigration.postgres.session import Session
 from dbmigration.postgres.verify import Verdict, add_verify, begin
@@ -99,7 +99,6 @@ def _make(task: Task, lock_timeout_ms: int, attempt: int) -> Made:
     sender = Sender(session, rows.look)
     sender.say(begin(task.source), f"SET LOCAL lock_timeout = {lock_timeout_ms}")
     fed = feed(sender, task.source, task.ticker)
-    check_unchanged(task.source)
     sender.add(Piece(record.FIRE_DEFERRED.encode(), task.source.name, fed.last_line))
     if task.verify is not None:
         add_verify(sender, task.verify)
@@ -151,7 +150,6 @@ def rollback_in_transaction(task: Task, *, kind: str, lock_timeout_ms: int, atte
         sender.say(f"DROP TABLE {qualified(task.table.schema, task.table.table)}")
     try:
         fed = feed(sender, task.source, task.ticker)
-        check_unchanged(task.source)
         sender.say(f"SELECT {record.TRANSACTION_MS}", "COMMIT")
         sender.flush()
     except Permanent as error:
