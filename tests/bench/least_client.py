@@ -1,7 +1,7 @@
 """The least that a Python client of psycopg can do: hash every file, send each as one message with one history row. Nobody should use it.
 
-It has no lock, no plan, no error's line, no second look at a file, and takes one COPY at most, at a file's end. What it needs beside psql is
-what any Python program with this driver needs; what ours needs beside it is what ours is for.
+It has no lock, no plan, no error's line, no second look at a file, and takes one COPY at most, at a file's end. What it needs beside psql
+is what any Python program with this driver needs; what ours needs beside it is what ours is for.
 """
 
 import hashlib
