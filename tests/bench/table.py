@@ -2,7 +2,6 @@
 
 import os
 import platform
-import sysconfig
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -35,16 +34,10 @@ def write_rows(rows: Sequence[Row], document: Path = DOCUMENT) -> None:
     before, _, after = text.partition(RULE + "\n")
     lines = {line.split("|")[1].strip(): line for line in after.splitlines() if line.startswith("|")}
     rest = "\n".join(line for line in after.splitlines() if not line.startswith("|"))
-    day = f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, {_python()}{_beside()}"
+    day = f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, Python {platform.python_version()}{_beside()}"
     lines |= {row.what: row.line(day) for row in rows}
     table = "\n".join(lines.values())
     document.write_text(f"{before}{RULE}\n{table}\n{rest}\n".rstrip("\n") + "\n", encoding="utf-8")
-
-
-def _python() -> str:
-    """Those of distributions and of the official images are built with optimizations (PGO): they start a fifth sooner than others."""
-    optimized = "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "")
-    return f"Python {platform.python_version()}{'' if optimized else ' without optimizations'}"
 
 
 def _beside() -> str:
