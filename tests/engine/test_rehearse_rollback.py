@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from dbmigration.run.engine import Engine
 from dbmigration.run.options import BackupTarget, Rehearsal, RunOptions
 from dbmigration.run.rehearse import PREFIX
 from dbmigration.run.reporting import build_report
-from dbmigration.run.result import RunResult
+from dbmigration.run.result import RunResult, now
 from dbmigration.run.rollback import down_to
 from dbmigration.run.stop import StopRequest
 from tests.engine.conftest import Database
@@ -25,6 +26,7 @@ FILES = {
     "rollback-002.sql": 'SELECT 1;\nDROP TABLE b;\nDELETE FROM a WHERE id > 97;\nALTER TABLE a DROP COLUMN "Odd, one";',
 }
 NAMES = ["001_a.sql", "002_b.sql"]
+HOUR_MS = 3_600_000
 
 
 @pytest.fixture
@@ -99,6 +101,25 @@ def test_a_rollback_that_waits_is_rehearsed_once(database: Database, engine: Eng
     assert (done.error, done.rehearsal) == (None, None)
     assert applied_names(database) == ["001_a.sql"]
     assert len(list(tmp_path.glob("backups/*.dump"))) == 3, "one of the first run, and one of each that had something to undo"
+
+
+def test_the_rest_of_an_interrupted_rollback_is_measured_by_its_own_files(database: Database, engine: Engine) -> None:
+    """What was undone before is not waited for again; where a file has no time of its own, that of all unnamed ones stands for it."""
+    write_files(engine.options.directory, {"rollback-001.sql": "DROP TABLE a;"})
+    whole = back(engine, to="000", approved=(), rehearsal=None).rollback
+    assert whole is not None
+    assert back(engine, to="001", rehearsal=None).succeeded
+
+    def rest(**proved_ms: int) -> RunResult:
+        proved = Rehearsal(proved_plan=whole.hash, proved_ms={**proved_ms, "*": HOUR_MS})
+        return back(engine, to="000", rehearsal=proved, closes_at=now() + timedelta(minutes=10), window_ms=2 * HOUR_MS)
+
+    unnamed = rest().error
+    assert unnamed is not None
+    assert unnamed.reason is Reason.WINDOW_CLOSED
+    done = rest(**{"001_a.sql": 5})
+    assert (done.error, done.rehearsed_ms) == (None, {"001_a.sql": 5})
+    assert applied_names(database) == []
 
 
 def test_a_table_that_the_role_may_not_read_is_named(database: Database, engine: Engine) -> None:

@@ -104,7 +104,7 @@ class Engine(Steps):
                 self.say(Step.PLAN, f"{len(pending)} pending: {names}", total=len(pending), finished=True)
                 self.lint(session, table, files, plan, result)
                 self.look_before(session, result)
-                rehearsal = self._rehearsal_of(plan, result)
+                rehearsal = self._rehearsal_of(pending, partial(_is_plan_or_its_rest, plan), result)
                 if self._only_prepares(result) and rehearsal is None:
                     return
                 self._back_up_and_rehearse(session, files, plan.scripts, rehearsal, result)
@@ -127,27 +127,15 @@ class Engine(Steps):
                         error.message += f"; {undo_run(self, session, table, plan.pending, result)}"
                     raise
 
-    def _rehearsal_of(self, plan: Plan, result: RunResult) -> Rehearsal | None:
-        """How the plan is to be rehearsed. None: not at all, or not again, and then the result has the times of the rehearsal before."""
-        asked = self.options.rehearsal
-        if asked is None or asked.proved_plan is None:
-            return asked
-        from dbmigration.run.approval import approved_hash
+    def _rehearsal_of(self, files: Iterable[MigrationFile], proves: Callable[[str], bool], result: RunResult) -> Rehearsal | None:
+        """How `files`, which are all that will run, are to be rehearsed; `proves` says of a plan's hash whether that one covers them.
 
-        if approved_hash(plan, (asked.proved_plan,)) is None:
-            return asked
-        names = {file.name for file in (*plan.pending, *plan.pending_seeds)}
-        others = () if names <= asked.proved_ms.keys() else ("*",)
-        result.rehearsed_ms = {name: ms for name, ms in asked.proved_ms.items() if name in (*names, *others)}
-        return None
-
-    def _rehearsal_of_rollback(self, planned: RollbackPlan, result: RunResult) -> Rehearsal | None:
-        """The same for the way back. Its hash covers what an interrupted one has done, too."""
+        None: not at all, or not again, and then the result has the times of the rehearsal before.
+        """
         asked = self.options.rehearsal
-        if asked is None or asked.proved_plan != planned.hash:
+        if asked is None or asked.proved_plan is None or not proves(asked.proved_plan):
             return asked
-        names = {file.name for file in planned.files}
-        result.rehearsed_ms = {name: ms for name, ms in asked.proved_ms.items() if name in (*names, "*")}
+        result.rehearsed_ms = asked.times_of({file.name for file in files})
         return None
 
     def _back_up_and_rehearse(
@@ -173,9 +161,7 @@ class Engine(Steps):
         approved, promoted, plan = self.options.approved, self.options.promoted, result.plan
         result.prepared = self.options.prepare
         if promoted is not None and plan is not None:
-            from dbmigration.run.approval import approved_hash
-
-            result.prepared |= approved_hash(plan, (promoted,)) is None
+            result.prepared |= not _is_plan_or_its_rest(plan, promoted)
         if approved is not None and plan is not None:
             from dbmigration.run.approval import approved_hash
 
@@ -212,7 +198,7 @@ class Engine(Steps):
                 return
             with self.truth(session, files).kept(history, result, self.say_drift):
                 self.look_before(session, result)
-                rehearsal = self._rehearsal_of_rollback(planned, result)
+                rehearsal = self._rehearsal_of(planned.files, planned.hash.__eq__, result)
                 if self._only_prepares(result) and rehearsal is None:
                     return
                 scripts = (file.rollback for file in planned.files if file.rollback is not None)
@@ -335,6 +321,13 @@ class Engine(Steps):
             result.error = error
         result.finished_at = now()
         return result
+
+
+def _is_plan_or_its_rest(plan: Plan, known: str) -> bool:
+    """Whether `known` is its hash, or that of the plan of which an interrupted run left this."""
+    from dbmigration.run.approval import approved_hash
+
+    return approved_hash(plan, (known,)) is not None
 
 
 def _read_to_the_end(session: Session, plan: Plan) -> None:

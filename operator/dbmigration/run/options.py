@@ -1,6 +1,7 @@
 """What either face, Job or command line, asks of the engine."""
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
@@ -66,6 +67,11 @@ class Rehearsal:
     jobs: int = 1
     proved_plan: str | None = None
     proved_ms: Mapping[str, int] = field(default_factory=dict)
+
+    def times_of(self, names: AbstractSet[str]) -> dict[str, int]:
+        """How long these took in the rehearsal that passed before; with "*" where one of them is not named there."""
+        others = () if names <= self.proved_ms.keys() else ("*",)
+        return {name: ms for name, ms in self.proved_ms.items() if name in (*names, *others)}
 
 
 class DriftPolicy(StrEnum):
