@@ -12,14 +12,17 @@ import pytest
 
 from dbmigration.api.reasons import Reason
 from dbmigration.backup import restore as restore_module
+from dbmigration.backup.access import Access
+from dbmigration.backup.clients import Client
 from dbmigration.backup.contents import Contents, contents_of_database
 from dbmigration.backup.restore import PREFIX, Restored, restore_backup
+from dbmigration.backup.stream import StopRequest
 from dbmigration.errors import DbmigrationError, Permanent, Usage
+from tests.engine.command_line import COMMAND, WITHIN_S, dbmigration, environment_of, succeeds
 from tests.engine.conftest import Database
 from tests.engine.dumps import back_up, path_of
 from tests.engine.server import OWNER, wait_until
 from tests.engine.support import PLATFORM
-from tests.engine.test_cli import COMMAND, WITHIN_S, dbmigration, environment_of, succeeds
 
 ROWS = 5000
 
@@ -196,10 +199,10 @@ def test_a_database_that_differs_never_gets_its_name(filled: Database, into: str
         "ALTER TABLE studio.note DROP CONSTRAINT note_pkey",
     )
 
-    def spoiled(client: object, environment: dict[str, str], *rest: object) -> Contents:
+    def spoiled(client: Client, access: Access, stop: StopRequest) -> Contents:
         for statement in spoil:
-            filled.server.psql(statement, database=environment["PGDATABASE"], user="postgres")
-        return read(client, environment, *rest)  # type: ignore[arg-type]
+            filled.server.psql(statement, database=access.environment["PGDATABASE"], user="postgres")
+        return read(client, access, stop)
 
     monkeypatch.setattr(restore_module, "contents_of_database", spoiled)
     monkeypatch.setattr(restore_module, "_DIFFERENCES_SHOWN", 20)

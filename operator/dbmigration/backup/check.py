@@ -10,9 +10,9 @@ from pydantic import ValidationError
 
 from dbmigration.api.dumps import DumpFormat
 from dbmigration.api.reasons import Reason
+from dbmigration.backup.access import no_access
 from dbmigration.backup.clients import Client, choose_restore_client
 from dbmigration.backup.cluster_globals import globals_path
-from dbmigration.backup.dump import offline_environment
 from dbmigration.backup.manifest import MANIFEST, folder_bytes, hash_file, hash_folder, read_manifest
 from dbmigration.backup.record import Backup, read_record, record_path
 from dbmigration.backup.stream import StopRequest, first_words
@@ -31,7 +31,7 @@ def check_backup(dump: Path, *, clients: Sequence[Client] | None = None) -> Back
     client = choose_restore_client(record.dump_version, clients)
     read = subprocess.run(
         [client.pg_restore, "--file=/dev/null", dump],
-        env=offline_environment(),
+        env=no_access(),
         capture_output=True,
         check=False,
     )

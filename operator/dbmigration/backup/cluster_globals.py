@@ -6,14 +6,14 @@ They are written beside the dump where the role may read them. Where it may not,
 import hashlib
 import os
 import subprocess
-from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Final, NamedTuple
 
 from dbmigration.api.reasons import Reason
+from dbmigration.backup.access import Access
 from dbmigration.backup.clients import Client
-from dbmigration.backup.stream import Command, StopRequest, running
+from dbmigration.backup.stream import StopRequest, running
 from dbmigration.errors import Transient
 
 GLOBALS_SUFFIX: Final = ".globals.sql"
@@ -34,7 +34,7 @@ class Globals(NamedTuple):
         return None if self.text is None else hashlib.sha256(self.text).hexdigest()
 
 
-def read_globals(client: Client, environment: Mapping[str, str], database: str, stop: StopRequest) -> Globals:
+def read_globals(client: Client, access: Access, database: str, stop: StopRequest) -> Globals:
     """What `pg_dumpall --globals-only --no-role-passwords` says, over a connection to `database`. Raises Transient INTERRUPTED."""
     program = client.directory / "pg_dumpall"
     if not os.access(program, os.X_OK):
@@ -42,9 +42,9 @@ def read_globals(client: Client, environment: Mapping[str, str], database: str, 
     argv = (str(program), "--globals-only", "--no-role-passwords", "--no-password", f"--database={database}")
     with TemporaryFile() as output:
         try:
-            with running(Command("pg_dumpall", argv, environment), stdin=subprocess.DEVNULL, stdout=output.fileno()) as child:
+            with running(access.command("pg_dumpall", argv), stdin=subprocess.DEVNULL, stdout=output.fileno()) as child:
                 child.wait(stop)
-                why = child.failure((environment.get("PGPASSWORD", ""),))
+                why = child.failure(access.hide)
         except Transient as error:
             if error.reason is Reason.INTERRUPTED:
                 raise

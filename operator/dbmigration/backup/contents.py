@@ -6,14 +6,14 @@ Both sides are read as the text that pg_dump makes of data: of the dump by pg_re
 import re
 import subprocess
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from dbmigration.api.reasons import Reason
+from dbmigration.backup.access import Access, no_access
 from dbmigration.backup.clients import Client
-from dbmigration.backup.dump import offline_environment
 from dbmigration.backup.stream import Command, StopRequest, raise_if_stopped, running
 from dbmigration.errors import Permanent
 
@@ -57,7 +57,7 @@ class Contents:
 
 def contents_of_dump(dump: Path, client: Client, stop: StopRequest) -> Contents:
     """Reads the whole file. Raises Permanent RESTORE_FAILED where pg_restore cannot, Transient INTERRUPTED."""
-    found, offline = Contents(), offline_environment()
+    found, offline = Contents(), no_access()
     _read(Command("pg_restore", (str(client.pg_restore), "--data-only", "--file=-", str(dump)), offline), found, stop, ())
     with running(Command("pg_restore", (str(client.pg_restore), "--list", str(dump)), offline), stdout=subprocess.PIPE) as listing:
         found.objects = _objects(listing.lines)
@@ -66,22 +66,22 @@ def contents_of_dump(dump: Path, client: Client, stop: StopRequest) -> Contents:
     return found
 
 
-def contents_of_database(client: Client, environment: Mapping[str, str], stop: StopRequest, hide: Iterable[str]) -> Contents:
-    """Reads every row. `environment` names the database, in libpq's variables. Raises as `contents_of_dump`."""
-    found, hidden = Contents(), tuple(hide)
+def contents_of_database(client: Client, access: Access, stop: StopRequest) -> Contents:
+    """Reads every row of the database that `access` leads to. Raises as `contents_of_dump`."""
+    found = Contents()
     pg_dump = (str(client.pg_dump), "--no-password")
-    _read(Command("pg_dump", (*pg_dump, "--format=plain", "--data-only"), environment), found, stop, hidden)
+    _read(access.command("pg_dump", (*pg_dump, "--format=plain", "--data-only")), found, stop, access.hide)
     with (
-        running(Command("pg_dump", (*pg_dump, "--format=custom", "--schema-only"), environment), stdout=subprocess.PIPE) as schema,
+        running(access.command("pg_dump", (*pg_dump, "--format=custom", "--schema-only")), stdout=subprocess.PIPE) as schema,
         running(
-            Command("pg_restore", (str(client.pg_restore), "--list"), offline_environment()), stdin=schema.output, stdout=subprocess.PIPE
+            Command("pg_restore", (str(client.pg_restore), "--list"), no_access()), stdin=schema.output, stdout=subprocess.PIPE
         ) as listing,
     ):
         found.objects = _objects(listing.lines)
         schema.output.close()  # or pg_dump would wait for a reader that ended early
         for child in (schema, listing):
             child.wait(stop)
-            _must_succeed(child.failure(hidden), "The restored database cannot be read")
+            _must_succeed(child.failure(access.hide), "The restored database cannot be read")
     return found
 
 
@@ -111,7 +111,7 @@ def _named(objects: Counter[str], what: str) -> list[str]:
     return [f"{name} {what}" for name in names[:_SHOWN]] + ([f"{more} more: each {what}"] if more > 0 else [])
 
 
-def _read(command: Command, into: Contents, stop: StopRequest, hide: Iterable[str]) -> None:
+def _read(command: Command, into: Contents, stop: StopRequest, hide: Sequence[str]) -> None:
     """Every row's hash is added to its table's sum: rows of a restored table can stand in another order than they came in."""
     with running(command, stdout=subprocess.PIPE) as child:
         lines = child.lines
@@ -128,7 +128,7 @@ def _read(command: Command, into: Contents, stop: StopRequest, hide: Iterable[st
             elif match := _LARGE_OBJECT.fullmatch(line):
                 large = into.large_objects.setdefault(match[1].decode(), Rows())
         child.wait(stop)
-        _must_succeed(child.failure(tuple(hide)), "Its rows cannot be read")
+        _must_succeed(child.failure(hide), "Its rows cannot be read")
 
 
 def _rows(lines: Iterable[bytes], stop: StopRequest) -> Rows:

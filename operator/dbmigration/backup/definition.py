@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Final
 
 from dbmigration.api.reasons import Reason
+from dbmigration.backup.access import no_access
 from dbmigration.backup.clients import Client
-from dbmigration.backup.dump import offline_environment
 from dbmigration.backup.stream import Command, running
 from dbmigration.errors import Permanent
 from dbmigration.postgres.temporary import Definition
@@ -25,7 +25,7 @@ def read_definition(dump: Path, client: Client) -> Definition:
     """
     argv = (str(client.pg_restore), "--create", "--schema-only", "--file=-", str(dump))
     head, connects = [], 0
-    with running(Command("pg_restore", argv, offline_environment()), stdout=subprocess.PIPE) as child:
+    with running(Command("pg_restore", argv, no_access()), stdout=subprocess.PIPE) as child:
         for line in child.lines:
             # Its database's entries come first: the second time that it connects, the objects inside begin.
             connects += line.startswith(_CONNECT)

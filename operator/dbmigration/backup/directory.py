@@ -9,6 +9,7 @@ from pathlib import Path
 from time import monotonic
 
 from dbmigration.api.reasons import Reason
+from dbmigration.backup.access import Access, no_access
 from dbmigration.backup.clients import Client
 from dbmigration.backup.manifest import Hashed, folder_bytes, hash_folder, write_manifest
 from dbmigration.backup.shape import DumpShape, compression_arguments
@@ -19,8 +20,7 @@ from dbmigration.errors import Transient
 def dump_into_folder(
     folder: Path,
     client: Client,
-    environment: Mapping[str, str],
-    offline: Mapping[str, str],
+    access: Access,
     shape: DumpShape,
     *,
     lock_wait: str,
@@ -32,7 +32,6 @@ def dump_into_folder(
     The first hash is taken while pg_restore reads what pg_dump left, the second from the disk: they have to be the same. pg_dump syncs its
     files itself. Raises Transient BACKUP_FAILED, INTERRUPTED, Permanent as `compression_arguments`, and OSError.
     """
-    hide = (environment.get("PGPASSWORD", ""),)
     dump = (
         str(client.pg_dump), "--format=directory", f"--jobs={shape.jobs}", "--no-password", f"--lock-wait-timeout={lock_wait}",
         *compression_arguments(shape.compression, client.major), f"--file={folder}",
@@ -45,13 +44,13 @@ def dump_into_folder(
             told_at = monotonic()
             on_progress(folder_bytes(folder))
 
-    with running(Command("pg_dump", dump, environment)) as writer:
+    with running(access.command("pg_dump", dump)) as writer:
         writer.wait(stop, tell)
-        if why := writer.failure(hide):
+        if why := writer.failure(access.hide):
             if os.strerror(errno.ENOSPC) in why:
                 raise OSError(errno.ENOSPC, why)
             raise Transient(Reason.BACKUP_FAILED, why)
-    written = _read_and_hash(folder, (str(client.pg_restore), "--file=/dev/null", str(folder)), offline, shape.jobs, stop)
+    written = _read_and_hash(folder, (str(client.pg_restore), "--file=/dev/null", str(folder)), no_access(), shape.jobs, stop)
     size = sum(file.size for file in written.values())
     if size == 0:
         raise Transient(Reason.BACKUP_FAILED, "pg_dump wrote nothing")

@@ -5,7 +5,7 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -16,6 +16,7 @@ from psycopg.conninfo import make_conninfo
 
 from dbmigration.api.dumps import DumpFormat
 from dbmigration.api.reasons import Reason
+from dbmigration.backup.access import Access, access_to, no_access
 from dbmigration.backup.clients import Client, choose_dump_client
 from dbmigration.backup.cluster_globals import globals_path, read_globals
 from dbmigration.backup.directory import dump_into_folder
@@ -32,7 +33,6 @@ LOCK_WAIT_TIMEOUT: Final = "60s"
 """How long pg_dump waits for its ACCESS SHARE locks: somebody's DDL delays a backup, and past this fails it (another try follows)."""
 
 _LSN = "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text"
-_SAME_TEXT: Final = ("-c TimeZone=UTC", "-c bytea_output=hex")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _NAME_PART_LIMIT = 63
 
@@ -70,10 +70,10 @@ def take_backup(
         final = folder / f"{file_stem(server.database, started_at, run_id)}.dump"
         in_folder = shape.format is DumpFormat.DIRECTORY
         with open_partial_folder(final) if in_folder else open_partial(final) as partial:
-            environment = child_environment(conninfo.libpq_environment())
             snapshot_lsn = read_lsn(conninfo)
-            size, sha256 = (_into_folder if in_folder else _into_file)(partial, client, environment, shape, on_progress, stop)
-            found = read_globals(client, environment, server.database, stop)
+            with access_to(conninfo) as access:
+                size, sha256 = (_into_folder if in_folder else _into_file)(partial, client, access, shape, on_progress, stop)
+                found = read_globals(client, access, server.database, stop)
             backup = Backup(
                 uri=_uri(final, directory, uri_base),
                 bytes=size,
@@ -122,23 +122,10 @@ def read_lsn(conninfo: ConnInfo) -> str | None:
     return None if row is None else str(row[0])
 
 
-def child_environment(libpq: Mapping[str, str]) -> dict[str, str]:
-    """Ours without what a child must not read, libpq's variables (the password among them), and messages in English."""
-    inherited = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
-    # The same text of the same value whatever the server, the database and the role are set to: a restored row is compared with it.
-    options = " ".join(filter(None, (libpq.get("PGOPTIONS", inherited.get("PGOPTIONS", "")), *_SAME_TEXT)))
-    return inherited | {"LC_ALL": "C"} | dict(libpq) | {"PGOPTIONS": options}
-
-
-def offline_environment() -> dict[str, str]:
-    """For a child that reads a file and talks to nobody: no connection, no password."""
-    return {name: value for name, value in child_environment({}).items() if not name.startswith("PG")}
-
-
 def dump_into(
     write: Callable[[memoryview], None],
     client: Client,
-    environment: Mapping[str, str],
+    access: Access,
     *,
     on_progress: Callable[[int], None],
     stop: StopRequest,
@@ -157,12 +144,12 @@ def dump_into(
 
     with _lock_words():
         size = stream_dump(
-            Command("pg_dump", (*argv, *compression_arguments(compression, client.major)), environment),
-            Command("pg_restore", (str(client.pg_restore), "--format=custom", "--file=/dev/null"), offline_environment()),
+            access.command("pg_dump", (*argv, *compression_arguments(compression, client.major))),
+            Command("pg_restore", (str(client.pg_restore), "--format=custom", "--file=/dev/null"), no_access()),
             sink=sink,
             on_progress=on_progress,
             stop=stop,
-            hide=(environment.get("PGPASSWORD", ""),),
+            hide=access.hide,
         )
     on_progress(size)
     return size, digest.hexdigest()
@@ -175,7 +162,7 @@ def _uri(path: Path, directory: Path, base: str | None) -> str:
 def _into_file(
     partial: Partial,
     client: Client,
-    environment: Mapping[str, str],
+    access: Access,
     shape: DumpShape,
     on_progress: Callable[[int], None],
     stop: StopRequest,
@@ -183,7 +170,7 @@ def _into_file(
     def write(piece: memoryview) -> None:
         write_all(partial.descriptor, piece)
 
-    written = Hashed(*dump_into(write, client, environment, on_progress=on_progress, stop=stop, compression=shape.compression))
+    written = Hashed(*dump_into(write, client, access, on_progress=on_progress, stop=stop, compression=shape.compression))
     os.fsync(partial.descriptor)
     stored = hash_file(partial.descriptor, stop)
     if stored != written:
@@ -198,15 +185,13 @@ def _into_file(
 def _into_folder(
     partial: Partial,
     client: Client,
-    environment: Mapping[str, str],
+    access: Access,
     shape: DumpShape,
     on_progress: Callable[[int], None],
     stop: StopRequest,
 ) -> tuple[int, str]:
     with _lock_words():
-        return dump_into_folder(
-            partial.path, client, environment, offline_environment(), shape, lock_wait=LOCK_WAIT_TIMEOUT, on_progress=on_progress, stop=stop
-        )
+        return dump_into_folder(partial.path, client, access, shape, lock_wait=LOCK_WAIT_TIMEOUT, on_progress=on_progress, stop=stop)
 
 
 @contextmanager

@@ -9,13 +9,13 @@ from time import monotonic
 from typing import Final
 
 from dbmigration.api.reasons import Reason
+from dbmigration.backup.access import access_to
 from dbmigration.backup.check import check_bytes
 from dbmigration.backup.clients import Client, choose_dump_client, choose_restore_client
 from dbmigration.backup.contents import Contents, contents_of_database, contents_of_dump, differences
 from dbmigration.backup.definition import read_definition
-from dbmigration.backup.dump import child_environment
 from dbmigration.backup.record import Backup
-from dbmigration.backup.stream import Command, StopRequest, raise_if_stopped, running
+from dbmigration.backup.stream import StopRequest, raise_if_stopped, running
 from dbmigration.errors import DbmigrationError, Permanent, Usage
 from dbmigration.postgres.conninfo import ConnInfo
 from dbmigration.postgres.session import Server, Session, connect
@@ -130,8 +130,8 @@ def restored_copy(
         _restore(made, dump.absolute(), reader, stop, say, jobs, record.globals_uri)
         restored_at = monotonic()
         say(f"restored in {restored_at - began:.1f} s; comparing it with the backup")
-        hide = (conninfo.password or "",)
-        got = contents_of_database(dumper, child_environment(made.conninfo.libpq_environment()), stop, hide)
+        with access_to(made.conninfo) as access:
+            got = contents_of_database(dumper, access, stop)
         if found := differences(wanted, got):
             more = f"; and {len(found) - _DIFFERENCES_SHOWN} more" if len(found) > _DIFFERENCES_SHOWN else ""
             raise Permanent(
@@ -178,7 +178,6 @@ def _restore(
     made: Temporary, dump: Path, client: Client, stop: StopRequest, say: Callable[[str], None], jobs: int, roles: str | None
 ) -> None:
     argv = [str(client.pg_restore), "--exit-on-error", "--no-password", f"--jobs={jobs}", f"--dbname={made.name}"]
-    environment = child_environment(made.conninfo.libpq_environment())
     told_at = monotonic()
 
     def tell() -> None:
@@ -187,9 +186,12 @@ def _restore(
             say(f"restoring: {made.size() / 1e6:.0f} MB so far")
             told_at = monotonic()
 
-    with running(Command("pg_restore", (*argv, str(dump)), environment)) as child:
+    with (
+        access_to(made.conninfo) as access,
+        running(access.command("pg_restore", (*argv, str(dump)))) as child,
+    ):
         child.wait(stop, tell)
-        why = child.failure((made.conninfo.password or "",))
+        why = child.failure(access.hide)
     if why is None:
         return
     made.size()  # a server that is gone says so itself

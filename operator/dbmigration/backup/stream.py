@@ -22,6 +22,7 @@ STDERR_LIMIT_BYTES = 8192
 
 MESSAGE_LIMIT = 500
 _STOP_POLL_MS = 100
+_ABOUT_OUR_FILE = 'password retrieved from file "***"'
 _TERMINATE_GRACE_S = 2.0
 
 
@@ -33,11 +34,12 @@ class StopRequest(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A child process: `name` for messages, `argv` (never a Secret in it) and its whole environment."""
+    """A child process: `name` for messages, `argv` (never a Secret in it), its whole environment, and `descriptors` that it inherits."""
 
     name: str
     argv: Sequence[str]
     environment: Mapping[str, str]
+    descriptors: Sequence[int] = ()
 
 
 class Child:
@@ -111,6 +113,7 @@ def running(command: Command, *, stdin: int | IO[bytes] = subprocess.DEVNULL, st
             stdin=stdin,
             stdout=stdout,
             stderr=subprocess.PIPE,
+            pass_fds=command.descriptors,
             umask=0o077,  # pg_dump makes the files of a directory itself
             # Its own group: Ctrl-C on a terminal reaches us alone, and we end the children in order.
             process_group=0,
@@ -163,11 +166,14 @@ def raise_if_stopped(stop: StopRequest) -> None:
 
 
 def first_words(stderr: bytes, hide: Sequence[str]) -> str:
-    """The first lines on one line, at most 500 characters, every string of `hide` replaced by ***."""
+    """The first lines on one line, at most 500 characters, every string of `hide` replaced by ***.
+
+    Where the password stood is not for who reads them, when that is hidden: it is a file of ours.
+    """
     text = stderr.decode("utf-8", "replace")
     for secret in sorted(filter(None, hide), key=len, reverse=True):
         text = text.replace(secret, "***")
-    words = " | ".join(line.strip() for line in text.splitlines() if line.strip())
+    words = " | ".join(line.strip() for line in text.splitlines() if line.strip() and _ABOUT_OUR_FILE not in line)
     return words if len(words) <= MESSAGE_LIMIT else words[: MESSAGE_LIMIT - 1] + "…"
 
 

@@ -13,9 +13,10 @@ from pydantic import ValidationError
 from dbmigration.api.backup_record import BackupRecord
 from dbmigration.api.dumps import DumpFormat
 from dbmigration.api.reasons import Reason
+from dbmigration.backup.access import access_to
 from dbmigration.backup.clients import Client, choose_dump_client
 from dbmigration.backup.cluster_globals import GLOBALS_SUFFIX, globals_path, read_globals
-from dbmigration.backup.dump import child_environment, dump_into, file_stem, folder_of, read_lsn
+from dbmigration.backup.dump import dump_into, file_stem, folder_of, read_lsn
 from dbmigration.backup.partial import write_all
 from dbmigration.backup.record import Backup, read_record, record_path
 from dbmigration.backup.retention import DUMP_SUFFIX, Retention, Stored, in_order, outdated
@@ -54,13 +55,13 @@ def take_backup_to_s3(
     objects = Objects(bucket)
     started_at = datetime.now(UTC)
     key = bucket.key(str(folder_of(name_prefix) / f"{file_stem(server.database, started_at, run_id)}{DUMP_SUFFIX}"))
-    environment = child_environment(conninfo.libpq_environment())
     snapshot_lsn = read_lsn(conninfo)
-    with objects.upload(key, expected_bytes=database_bytes, stop=stop) as upload:
-        size, sha256 = dump_into(upload.write, client, environment, on_progress=on_progress, stop=stop, compression=shape.compression)
+    with access_to(conninfo) as access, objects.upload(key, expected_bytes=database_bytes, stop=stop) as upload:
+        size, sha256 = dump_into(upload.write, client, access, on_progress=on_progress, stop=stop, compression=shape.compression)
     try:
         _check_stored(objects, key, (size, sha256), stop)
-        found = read_globals(client, environment, server.database, stop)
+        with access_to(conninfo) as access:
+            found = read_globals(client, access, server.database, stop)
         if found.text is not None:
             objects.write(_globals_key(key), found.text)
             _check_stored(objects, _globals_key(key), (len(found.text), found.sha256), stop)

@@ -112,7 +112,7 @@ class ConnInfo:
         return self.parameters.get("password")
 
     def libpq_environment(self) -> dict[str, str]:
-        """The same connection as PG* variables, for a child's environment (pg_dump, psql): nothing of it has to stand in argv."""
+        """The same connection as PG* variables, the password among them (`backup.access` keeps it out of a child's environment)."""
         variables = _variables()
         return {variables[keyword]: value for keyword, value in self.parameters.items() if keyword in variables}
 

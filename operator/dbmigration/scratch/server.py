@@ -115,8 +115,8 @@ def _initdb(binaries: Binaries, data: Path, superuser: str, who: Account) -> Non
 
 
 def _environment() -> dict[str, str]:
-    """Without PG* variables: PGDATA or PGPORT of the caller would be the server's."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    """Without PG* variables: PGDATA or PGPORT of the caller would be the server's. Nor has it any use for another server's password."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PG") and name != "DATABASE_URL"}
 
 
 def _die_with_parent() -> "Callable[[], object] | None":
