@@ -8,10 +8,10 @@ import pytest
 from dbmigration.cli.exits import Exit
 from dbmigration.scratch.binaries import find_binaries
 from dbmigration.scratch.database import PREFIX
+from tests.engine.command_line import Ended, dbmigration, succeeds
 from tests.engine.conftest import Database
 from tests.engine.server import OWNER
 from tests.engine.support import PLATFORM, write_files
-from tests.engine.test_cli import Ended, dbmigration, succeeds
 
 SET = {
     "001_app.sql": "CREATE SCHEMA app;\nCREATE TABLE app.projects (id int, region text);\nGRANT SELECT ON app.projects TO PUBLIC;\n",

@@ -25,6 +25,7 @@ from dbmigration.errors import Permanent, Transient
 from dbmigration.run.engine import Engine
 from dbmigration.run.options import BackupTarget, RunOptions
 from dbmigration.run.stop import StopRequest as Stop
+from tests.engine.command_line import dbmigration, succeeds
 from tests.engine.conftest import Database
 from tests.engine.dumps import (
     DUMP_GONE,
@@ -41,7 +42,6 @@ from tests.engine.dumps import (
 )
 from tests.engine.server import PASSWORD
 from tests.engine.support import write_files
-from tests.engine.test_cli import dbmigration, succeeds
 
 TABLES = 5
 FOLDER = DumpShape(DumpFormat.DIRECTORY, jobs=2)

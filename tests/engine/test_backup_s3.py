@@ -18,11 +18,11 @@ from dbmigration.backup.record import Backup
 from dbmigration.backup.s3 import Bucket
 from dbmigration.backup.to_s3 import fetch, take_backup_to_s3
 from dbmigration.errors import Transient
+from tests.engine.command_line import Ended, dbmigration, succeeds
 from tests.engine.conftest import Database
 from tests.engine.dumps import server_of
 from tests.engine.s3 import ACCESS_KEY, BUCKET, SECRET_KEY, Proxy, S3Server, running_s3
 from tests.engine.support import PLATFORM
-from tests.engine.test_cli import Ended, dbmigration, succeeds
 
 MEGABYTES = 60
 

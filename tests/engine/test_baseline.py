@@ -10,9 +10,9 @@ from dbmigration.run.engine import Engine
 from dbmigration.run.options import RunOptions
 from dbmigration.run.result import RunResult
 from dbmigration.run.stop import StopRequest
+from tests.engine.command_line import dbmigration
 from tests.engine.conftest import Database
 from tests.engine.support import applied_names, apply_all, write_files
-from tests.engine.test_cli import dbmigration
 
 FILES = {
     "001_one.sql": "CREATE TABLE one (id int);",

@@ -15,9 +15,9 @@ from dbmigration.run.engine import Engine
 from dbmigration.run.options import RunOptions
 from dbmigration.run.result import RunResult
 from dbmigration.run.stop import StopRequest
+from tests.engine.command_line import dbmigration
 from tests.engine.conftest import Database
 from tests.engine.support import write_files
-from tests.engine.test_cli import dbmigration
 
 FIRST, SECOND = Owner("studio", "studio", "uid-1"), Owner("other", "studio", "uid-2")
 

@@ -14,9 +14,9 @@ from dbmigration.run.reporting import build_report
 from dbmigration.run.result import RunResult
 from dbmigration.run.rollback import down_to
 from dbmigration.run.stop import StopRequest
+from tests.engine.command_line import dbmigration
 from tests.engine.conftest import Database
 from tests.engine.support import applied_names, write_files
-from tests.engine.test_cli import dbmigration
 
 STUDIO = Owner("studio", "studio", "uid-1")
 OTHER = Owner("staging", "studio", "uid-2")

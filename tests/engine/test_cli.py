@@ -1,90 +1,28 @@
-"""The command as a person and a script see it: one process, one real database, stdout, stderr and exit status."""
+"""The command as a person and a script see it: one process and one real database."""
 
 import json
-import os
-import pty
 import re
-import select
 import shutil
-import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from dbmigration.api.report import Report
 from dbmigration.api.states import State
 from dbmigration.kube.promotion import stage_of_evidence
 from dbmigration.migrations.mask import mask_literals
 from dbmigration.postgres import lock
+from tests.engine.command_line import COMMAND, WITHIN_S, dbmigration, environment_of, staging, succeeds, tables, three_migrations
 from tests.engine.conftest import Database
-from tests.engine.server import PASSWORD, wait_until
 
-COMMAND = [sys.executable, "-m", "dbmigration.cli.main"]
 PLATFORM = Path(__file__).parents[2] / "migrations"
-WITHIN_S = 60
-
-
-@dataclass(frozen=True)
-class Ended:
-    status: int
-    out: str
-    err: str
-
-    def report(self) -> Report:
-        assert len(self.out.splitlines()) == 1, self.out
-        return Report.model_validate_json(self.out)
-
-
-def environment_of(database: Database) -> dict[str, str]:
-    return database.server.environment(database.name) | {"COLUMNS": "120"}
-
-
-def dbmigration(database: Database, *words: str, changes: dict[str, str] | None = None, cwd: Path | None = None) -> Ended:
-    done = subprocess.run(
-        [*COMMAND, *words],
-        env=environment_of(database) | (changes or {}),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=WITHIN_S,
-        check=False,
-        cwd=cwd,
-    )
-    assert PASSWORD not in done.stdout + done.stderr
-    assert "\x1b" not in done.stdout + done.stderr, "a pipe gets no escape sequences"
-    return Ended(done.returncode, done.stdout, done.stderr)
-
-
-def succeeds(database: Database, *words: str, changes: dict[str, str] | None = None, cwd: Path | None = None) -> Ended:
-    """The same, and when it does not exit with 0, the test says what it said."""
-    ended = dbmigration(database, *words, changes=changes, cwd=cwd)
-    assert ended.status == 0, ended.err
-    return ended
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Three migrations, the last only in production; rollback scripts for the first two."""
-    made = tmp_path / "migrations"
-    made.mkdir()
-    for number, name in ((1, "one"), (2, "two")):
-        (made / f"00{number}_{name}.sql").write_text(f"BEGIN;\nCREATE TABLE {name} (id int PRIMARY KEY);\nCOMMIT;\n")
-        (made / f"rollback-00{number}.sql").write_text(f"DROP TABLE {name};\n")
-    (made / "verify-002.sql").write_text("SELECT count(*) = 0 FROM two;\n")
-    (made / "003_three.sql").write_text("-- Environment: production\nCREATE TABLE three (id int);\n")
-    return made
-
-
-def tables(database: Database) -> str:
-    return database.psql("SELECT string_agg(tablename, ' ' ORDER BY tablename) FROM pg_tables WHERE schemaname = 'public'")
-
-
-def staging(folder: Path) -> list[str]:
-    return ["--dir", str(folder), "--environment", "staging"]
+    return three_migrations(tmp_path)
 
 
 def test_apply_says_each_file_and_a_second_apply_has_nothing_to_do(database: Database, folder: Path) -> None:
@@ -141,14 +79,6 @@ def test_environment_is_required_when_a_header_names_one(database: Database, fol
         assert "--environment" in ended.err
         assert ended.out.count("Skipped") == 0
     assert tables(database) == ""
-
-
-@pytest.mark.parametrize("command", [["apply"], ["rollback", "--to", "000", "--yes"]])
-def test_production_without_a_word_about_backup_is_refused_before_connecting(database: Database, folder: Path, command: list[str]) -> None:
-    nowhere = {"PGPORT": "1"}
-    ended = dbmigration(database, *command, "--dir", str(folder), "--environment", "production", changes=nowhere)
-    assert ended.status == 2
-    assert "--no-backup" in ended.err
 
 
 @pytest.mark.parametrize(
@@ -251,37 +181,6 @@ def test_another_run_on_the_database_is_named_and_wait_0_gives_up_at_once(databa
     assert tables(database) == ""
 
 
-def test_backup_dir_gets_a_proven_dump_before_the_first_file(database: Database, folder: Path, tmp_path: Path) -> None:
-    words = ["--dir", str(folder), "--environment", "production", "--backup-dir", str(tmp_path / "b")]
-    report = dbmigration(database, "apply", *words, "--json").report()
-    (dump,) = (tmp_path / "b").glob("*.dump")
-    assert report.backup is not None
-    assert (report.backup.uri, report.backup.verified) == (dump.as_uri(), True)
-    succeeds(database, "backup", "--check", str(dump))
-    succeeds(database, "apply", *words)
-    assert len(list((tmp_path / "b").glob("*.dump"))) == 1, "nothing to do: no backup"
-
-
-def test_a_backup_that_fails_keeps_every_migration_from_running(database: Database, folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "in-the-way").write_text("a file")
-    ended = dbmigration(database, "apply", *staging(folder), "--backup-dir", str(tmp_path / "in-the-way"))
-    assert ended.status == 3
-    assert "BackupFailed" in ended.err
-    assert str(tmp_path / "in-the-way") in ended.err
-    assert tables(database) == ""
-
-
-def test_backup_takes_a_dump_and_check_catches_a_truncated_one(database: Database, tmp_path: Path) -> None:
-    succeeds(database, "backup", "--backup-dir", str(tmp_path))
-    (dump,) = tmp_path.glob("*.dump")
-    whole = dbmigration(database, "backup", "--check", str(dump), "--json")
-    assert (whole.status, json.loads(whole.out)["bytes"]) == (0, dump.stat().st_size)
-    os.truncate(dump, dump.stat().st_size // 2)
-    cut = dbmigration(database, "backup", "--check", str(dump))
-    assert cut.status == 1
-    assert cut.err.startswith(str(dump))
-
-
 def test_rollback_undoes_and_reapply_brings_back(database: Database, folder: Path) -> None:
     succeeds(database, "apply", *staging(folder))
     assert dbmigration(database, "rollback", "001", "--yes", *staging(folder)).status == 1, "002 came after it"
@@ -355,71 +254,6 @@ def test_new_writes_the_next_numbers_files_which_apply_and_roll_back(database: D
     assert applied.status == 0, applied.err
     assert database.psql("SELECT max(migration_name) FROM platform.schema_migrations") == "005_add_project_limits.sql"
     succeeds(database, "rollback", "005", "--yes", "-e", "development", cwd=tmp_path)
-
-
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_rolls_the_running_file_back_and_says_what_is_applied(
-    database: Database, folder: Path, number: signal.Signals, status: int
-) -> None:
-    (folder / "002_two.sql").write_text("CREATE TABLE two ();\nSELECT pg_sleep(600);\n")
-    with subprocess.Popen(
-        [*COMMAND, "apply", *staging(folder)],
-        env=environment_of(database),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as running:
-        sleeping = (
-            "SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)%' AND state = 'active' AND wait_event = 'PgSleep'"
-        )
-        wait_until(lambda: database.psql(sleeping) == "t", "the file runs")
-        running.send_signal(number)
-        out, err = running.communicate(timeout=WITHIN_S)
-    assert running.returncode == status, err
-    assert tables(database) == "one"
-    assert "applied 001_one.sql" in out
-    assert "not applied: 002_two.sql" in err
-
-
-def on_a_terminal(database: Database, words: Sequence[str], answer: str = "", *, when: str = "") -> tuple[int, str]:
-    """Exit status and what a terminal showed; `answer` is typed once `when` has been shown."""
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.execve(sys.executable, [*COMMAND, *words], environment_of(database) | {"TERM": "xterm-256color"})  # noqa: S606
-    shown = b""
-    try:
-        while select.select([terminal], [], [], WITHIN_S)[0]:
-            try:
-                data = os.read(terminal, 65536)
-            except OSError:  # Linux's way to say that nobody has the other end any more
-                break
-            if not data:
-                break
-            shown += data
-            if answer and when.encode() in shown:
-                os.write(terminal, answer.encode())
-                answer = ""
-    finally:
-        os.close(terminal)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode()
-
-
-def test_a_terminal_gets_a_table_a_bar_and_a_question(database: Database, folder: Path, tmp_path: Path) -> None:
-    status, shown = on_a_terminal(database, ["apply", *staging(folder), "--backup-dir", str(tmp_path / "b")])
-    assert status == 0
-    assert "━" in shown
-    status, shown = on_a_terminal(database, ["status", *staging(folder)])
-    assert status == 0
-    plain = re.sub(r"\x1b\[\d+m", "", shown)
-    assert re.search(r"^✓ 001_one\.sql +Applied  \d{4}-\d\d-\d\d \d\d:\d\d UTC, \d+ms\r$", plain, re.MULTILINE)
-    assert plain != shown
-    status, shown = on_a_terminal(database, ["rollback", "002", *staging(folder)], "n\n", when="[y/N]")
-    assert (status, tables(database)) == (1, "one two")
-    assert "rollback-002.sql" in shown
-    status, _ = on_a_terminal(database, ["rollback", "002", *staging(folder)], "\x03", when="[y/N]")
-    assert (status, tables(database)) == (-signal.SIGINT, "one two")
-    status, _ = on_a_terminal(database, ["rollback", "002", *staging(folder)], "y\n", when="[y/N]")
-    assert (status, tables(database)) == (0, "one")
 
 
 def test_a_graph_has_the_states_of_the_database_that_is_asked(database: Database, folder: Path, tmp_path: Path) -> None:

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from dbmigration.cli.exits import Exit
+from tests.engine.command_line import dbmigration, succeeds
 from tests.engine.conftest import Database
 from tests.engine.server import OWNER
 from tests.engine.support import write_files
-from tests.engine.test_cli import dbmigration, succeeds
 
 SET = {"001_app.sql": "CREATE SCHEMA app;\nCREATE TABLE app.projects (id int, region text);\n", "verify-001.sql": "SELECT true;\n"}
 BY_HAND = "ALTER TABLE app.projects ALTER region TYPE varchar(20)"

@@ -11,10 +11,10 @@ from dbmigration.run.options import ExternalBackup, RunOptions
 from dbmigration.run.reporting import build_report
 from dbmigration.run.result import RunResult
 from dbmigration.run.stop import StopRequest
+from tests.engine.command_line import dbmigration, succeeds
 from tests.engine.conftest import Database
 from tests.engine.server import OWNER, running_server, wait_until
 from tests.engine.support import write_files
-from tests.engine.test_cli import dbmigration, succeeds
 
 FIRST = {"001_first.sql": "CREATE TABLE first (id int);", "rollback-001.sql": "DROP TABLE first;"}
 EXTERNAL = ExternalBackup("pgBackRest, stanza studio", "5m", date(2026, 11, 1), "wiki/restore")

@@ -15,9 +15,9 @@ from dbmigration.run.engine import Engine
 from dbmigration.run.options import DriftPolicy, RunOptions
 from dbmigration.run.result import RunResult
 from dbmigration.run.stop import StopRequest
+from tests.engine.command_line import dbmigration
 from tests.engine.conftest import Database
 from tests.engine.server import OWNER
-from tests.engine.test_cli import dbmigration
 
 FIXTURES = Path(__file__).parent / "fixtures" / "foreign"
 RECORDED = sorted(path.name for path in FIXTURES.iterdir())

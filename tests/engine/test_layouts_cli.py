@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.engine.command_line import dbmigration
 from tests.engine.conftest import Database
-from tests.engine.test_cli import dbmigration
 
 FILE = "-- +goose Up\nCREATE TABLE a (id bigint PRIMARY KEY);\n-- +goose Down\nDROP TABLE a;\n"
 

@@ -15,10 +15,10 @@ from dbmigration.run.options import BackupTarget, LintPolicy, RunOptions
 from dbmigration.run.progress import Progress, Step
 from dbmigration.run.result import RunResult
 from dbmigration.run.stop import StopRequest
+from tests.engine.command_line import dbmigration, succeeds
 from tests.engine.conftest import Database
 from tests.engine.server import OWNER
 from tests.engine.support import applied_names, write_files
-from tests.engine.test_cli import dbmigration, succeeds
 
 FIRST = {
     "001_app.sql": "CREATE SCHEMA app;\nCREATE TABLE app.people (id bigint PRIMARY KEY, name text);\nINSERT INTO app.people VALUES (1);\n"

@@ -28,10 +28,10 @@ from dbmigration.run.stop import StopRequest
 from dbmigration.scratch.account import account
 from dbmigration.scratch.binaries import choose_binaries
 from dbmigration.scratch.server import private_server
+from tests.engine.command_line import dbmigration
 from tests.engine.conftest import Database
 from tests.engine.server import PostgresServer, running_server
 from tests.engine.support import applied_names, apply_all, write_files
-from tests.engine.test_cli import dbmigration
 
 WHEELS = (17, 18)
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from dbmigration.run.rehearse import PREFIX
+from tests.engine.command_line import COMMAND, WITHIN_S, Ended, dbmigration, environment_of, succeeds
 from tests.engine.conftest import Database
 from tests.engine.support import PLATFORM, wait_for, write_files
-from tests.engine.test_cli import COMMAND, WITHIN_S, Ended, dbmigration, environment_of, succeeds
 
 FIRST = {"001_first.sql": "CREATE TABLE first (id int);\nINSERT INTO first SELECT generate_series(1, 100);"}
 SECOND = {"002_second.sql": "ALTER TABLE first ADD COLUMN note text;\nINSERT INTO first (id) VALUES (101);"}

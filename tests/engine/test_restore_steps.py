@@ -18,10 +18,10 @@ from dbmigration.postgres import claim, lock
 from dbmigration.run import restore as steps
 from dbmigration.run.restore import StepDone, restore_step, swap_step
 from dbmigration.run.stop import StopRequest
+from tests.engine.command_line import dbmigration, succeeds
 from tests.engine.conftest import Database
 from tests.engine.dumps import back_up, path_of
 from tests.engine.server import OWNER
-from tests.engine.test_cli import dbmigration, succeeds
 
 HISTORY = HistoryTable()
 FIRST = "CREATE TABLE orders (id int PRIMARY KEY);\nINSERT INTO orders SELECT generate_series(1, 100);\n"

@@ -13,11 +13,11 @@ from dbmigration.errors import DbmigrationError, Permanent, Transient
 from dbmigration.migrations.model import HistoryTable
 from dbmigration.postgres import claim, lock
 from dbmigration.postgres.swap import SwapPlan, swap
+from tests.engine.command_line import dbmigration, succeeds
 from tests.engine.conftest import Database
 from tests.engine.dumps import back_up, path_of
 from tests.engine.server import OWNER, SUPERUSER
 from tests.engine.support import PLATFORM
-from tests.engine.test_cli import dbmigration, succeeds
 
 WORDS = ("--dir", str(PLATFORM), "--environment", "production", "--no-backup")
 

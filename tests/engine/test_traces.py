@@ -18,11 +18,11 @@ from dbmigration.api.request import ResourceRef
 from dbmigration.api.restore_report import RestoreReport
 from dbmigration.run.progress import Progress, Step
 from dbmigration.run.tracing import RunTrace
+from tests.engine.command_line import dbmigration, environment_of, succeeds
 from tests.engine.conftest import Database
 from tests.engine.otlp import Collector, Sent, collector
 from tests.engine.server import PASSWORD
 from tests.engine.support import start_apply
-from tests.engine.test_cli import dbmigration, environment_of, succeeds
 
 HEADER = "-- Migration: {name}\n-- Purpose: a test\n-- Dependencies: none\n-- Rollback: rollback-{number}.sql\n"
 SECRET = "correct horse battery staple"

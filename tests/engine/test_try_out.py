@@ -11,10 +11,10 @@ import pytest
 
 from dbmigration.cli.exits import Exit
 from dbmigration.scratch.database import PREFIX
+from tests.engine.command_line import COMMAND, WITHIN_S, Ended, dbmigration, environment_of
 from tests.engine.conftest import Database
 from tests.engine.server import PASSWORD, wait_until
 from tests.engine.support import PLATFORM, dump_schema, write_files
-from tests.engine.test_cli import COMMAND, WITHIN_S, Ended, dbmigration, environment_of
 
 GOOD = {
     "001_app.sql": "BEGIN;\nCREATE SCHEMA app;\nCREATE TABLE app.projects (id int PRIMARY KEY, region text, name text);\nCOMMIT;\n",

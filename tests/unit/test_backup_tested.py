@@ -9,8 +9,8 @@ from dbmigration.api.reasons import Reason
 from dbmigration.api.status import Status
 from dbmigration.decide.observed import Limits, Line, Place, RestoreJob, RestoreTest
 from dbmigration.decide.rules import decide
+from tests.unit.checking import CHECKED
 from tests.unit.observing import BACKUP, NOW, ended, report, run, seen
-from tests.unit.test_checklist import CHECKED
 from tests.unit.test_restore_jobs import RESTORES, SWAPS, manifest
 
 LATER = NOW + timedelta(hours=1)

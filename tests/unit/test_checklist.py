@@ -13,58 +13,17 @@ from dbmigration.api.reasons import Reason
 from dbmigration.api.report import Failure, Outcome, RehearsalReport, Report
 from dbmigration.api.spec import Spec
 from dbmigration.api.status import SourceStatus, Status
-from dbmigration.decide import keys
-from dbmigration.decide.observed import Approved, Observed, Stage
+from dbmigration.decide.observed import Approved, Stage
 from dbmigration.decide.rules import decide
+from tests.unit.checking import APPLIED, APPROVAL, CHECKED, FAILED, NOT_REQUIRED, PLAN, PREPARED, PROVED, WAITING, after, boxes
 from tests.unit.observing import BACKUP, DIGEST, NOW, ended, failure_report, report, run, seen, spec, succeeded
 
-CHECKED = Checked(files=4, to="004", dependencies=3, parsed=True)
-APPLIED = report(checked=CHECKED)
-PLAN = "a" * 64
-PREPARED = report(
-    reason=Reason.PREPARED,
-    plan_hash=PLAN,
-    executed_sql=False,
-    applied_now=(),
-    pending=4,
-    pending_names=("004_d.sql",),
-    applied=0,
-    version=None,
-    backup=None,
-    backup_reason=None,
-    verify_reason=Reason.NOTHING_PENDING,
-    checked=CHECKED,
-)
 NOTHING = report(applied_now=(), backup=None, backup_reason=Reason.NOTHING_PENDING, verify_reason=Reason.NOTHING_PENDING)
 STAGING = Stage("DatabaseMigration staging/studio", environment="staging", digest=DIGEST, complete=True)
 PROMOTION = {"after": {"name": "studio", "namespace": "staging"}}
-APPROVAL = {"required": True}
 WINDOW = {"schedule": "0 11 * * *", "duration": "2h"}
 CLOSED = {"schedule": "0 13 * * *", "duration": "2h"}
 APPROVED = Approved("studio-1", PLAN, "ann", NOW - timedelta(minutes=2))
-
-Boxes = dict[Item, tuple[CheckState, str]]
-
-
-def boxes(observed: Observed) -> Boxes:
-    return {check.item: (check.state, check.evidence) for check in decide(observed, NOW).status.checklist}
-
-
-def after(given: Report, asked: Spec | None = None, *, settle: bool = True, **changes: Any) -> Boxes:
-    """What the list says once a run has ended so, and once that was looked at again."""
-    asked = asked or spec()
-    status = Status(run=run(key=keys.run_key(asked, DIGEST, None), spec_hash=keys.spec_hash(asked)), source=SourceStatus(digest=DIGEST))
-    job = ended(given, run_key=keys.run_key(asked, DIGEST, None))
-    first = decide(seen(spec=asked, status=changes.pop("status", status), jobs=(job,), **changes), NOW)
-    if not settle:
-        return {check.item: (check.state, check.evidence) for check in first.status.checklist}
-    found = decide(seen(spec=asked, status=first.status, **changes), NOW)
-    again = decide(seen(spec=asked, status=found.status, **changes), NOW)
-    if found.start is None:
-        assert again.status == found.status, "an idle operator writes nothing"
-    return {check.item: (check.state, check.evidence) for check in found.status.checklist}
-
-
 LOST = failure_report(Reason.BACKUP_FAILED, transient=True, checked=CHECKED, backup_reason=Reason.BACKUP_FAILED)
 BAD_SYNTAX = failure_report(
     Reason.SQL_FAILED,
@@ -81,7 +40,6 @@ DECLARED = report(
 EXTERNAL = spec(backup={"policy": "External", "external": {"provider": "pgBackRest, stanza studio"}})
 REHEARSING = spec(rehearsal={"mode": "OnBackup"})
 REHEARSAL = RehearsalReport(passed=True, plan_hash="sha256:plan", backup_uri=BACKUP.uri, started_at=NOW, completed_at=NOW, duration_ms=1500)
-PROVED, WAITING, FAILED, NOT_REQUIRED = CheckState.PROVED, CheckState.WAITING, CheckState.FAILED, CheckState.NOT_REQUIRED
 
 TABLE: list[tuple[str, Report, Spec, dict[str, Any], Item, CheckState, str]] = [
     ("backup", APPLIED, spec(), {}, Item.BACKUP_CREATED, PROVED, BACKUP.sha256),
@@ -291,45 +249,6 @@ def test_every_box_and_state_is_in_the_table_and_all_boxes_are_always_there() ->
 
 def test_nothing_is_proved_or_declared_before_a_run_has_planned() -> None:
     assert {state for state, _ in boxes(seen()).values()} <= {WAITING, NOT_REQUIRED}
-
-
-def declaring(*declared: dict[str, str], **changes: Any) -> Spec:
-    return spec(declared=list(declared), **changes)
-
-
-def test_a_declaration_is_shown_as_declared_with_where_it_is_looked_up() -> None:
-    asked = declaring(
-        {"item": "MonitoringAlerts", "where": "PrometheusRule studio/migrations"}, {"item": "Reviewed", "where": "PR 123", "upTo": "004"}
-    )
-    found = after(APPLIED, asked)
-    assert found[Item.MONITORING_ALERTS] == (CheckState.DECLARED, "PrometheusRule studio/migrations")
-    assert found[Item.REVIEWED] == (CheckState.DECLARED, "PR 123 (up to 004)")
-
-
-def test_a_declaration_of_earlier_files_says_nothing_of_later_ones_and_can_be_renewed() -> None:
-    asked = declaring({"item": "RollbackPrepared", "where": "PR 123", "upTo": "003"})
-    given = report(checked=Checked(files=4, to="004", no_rollback=("004_d.sql",), no_rollback_count=1))
-    old = after(given, asked)
-    assert old[Item.ROLLBACK_PREPARED][0] is WAITING
-    assert "003" in old[Item.ROLLBACK_PREPARED][1]
-    status = Status(run=succeeded(), source=SourceStatus(digest=DIGEST))
-    first = decide(seen(spec=asked, status=status.model_copy(update={"run": run()}), jobs=(ended(given),)), NOW).status
-    renewed = declaring({"item": "RollbackPrepared", "where": "PR 124", "upTo": "004"})
-    assert boxes(seen(spec=renewed, status=first))[Item.ROLLBACK_PREPARED] == (CheckState.DECLARED, "PR 124 (up to 004)")
-    assert boxes(seen(status=first))[Item.ROLLBACK_PREPARED][0] is NOT_REQUIRED
-
-
-def test_a_declaration_opens_no_gate_and_hides_no_failure() -> None:
-    asked = declaring({"item": "Reviewed", "where": "PR 123"}, {"item": "VerifiedAfterwards", "where": "smoke test"}, approval=APPROVAL)
-    assert after(PREPARED, asked)[Item.REVIEWED][0] is WAITING
-    wrong = failure_report(Reason.VERIFY_FAILED, transient=False, checked=CHECKED, verify_reason=Reason.VERIFY_FAILED)
-    assert after(wrong, asked)[Item.VERIFIED_AFTERWARDS][0] is FAILED
-
-
-def test_a_change_of_what_is_declared_starts_no_run() -> None:
-    asked = declaring({"item": "Reviewed", "where": "PR 123"})
-    assert keys.spec_hash(asked) == keys.spec_hash(spec())
-    assert keys.run_key(asked, DIGEST, None) == keys.run_key(spec(), DIGEST, None)
 
 
 def test_what_was_proved_of_the_last_change_stays_after_a_run_with_nothing_to_do_and_not_after_one_that_made_no_plan() -> None:

@@ -5,21 +5,21 @@ from datetime import timedelta
 
 import pytest
 
-from dbmigration.api.conditions import ConditionType, find
 from dbmigration.api.reasons import Reason
 from dbmigration.api.report import Outcome
-from dbmigration.api.restore_request import RestoreStep
 from dbmigration.api.restore_status import RestoreStatus
 from dbmigration.api.status import Status
 from dbmigration.decide.leftovers import JOBS_KEPT, LINGERING
-from dbmigration.decide.observed import AllowLists, Blocked, PodSeen, PodState, Progress
-from dbmigration.decide.restoring.observed import RestoreDecision, RestoreObserved
-from dbmigration.decide.restoring.record import MOST_ATTEMPTS
+from dbmigration.decide.observed import AllowLists, Blocked, PodSeen, PodState
+from dbmigration.decide.restoring.observed import RestoreObserved
 from dbmigration.decide.restoring.rules import RULES, decide, start_refused
 from tests.unit.observing import BACKUP, NOW, RUNNER
 from tests.unit.observing import spec as migration_spec
 from tests.unit.restoring import (
-    RESTORE,
+    NEITHER,
+    RECONCILING,
+    S3,
+    STALLED,
     SUSPENDED,
     SWAP,
     SWAPPED,
@@ -31,6 +31,7 @@ from tests.unit.restoring import (
     job,
     migration,
     observed,
+    ready,
     report,
     restore_spec,
     restored,
@@ -38,19 +39,9 @@ from tests.unit.restoring import (
 )
 from tests.unit.test_conditions import broken_invariants
 
-RECONCILING, STALLED, NEITHER = "Reconciling", "Stalled", ""
 IN_BUCKET = restore_spec(backup={"uri": "s3://backups/prod/1.dump"})
 ON_VOLUME = restore_spec(backup={"uri": "pvc://other/studio/1.dump"})
-S3 = migration_spec(backup={"destination": {"s3": {"bucket": "own", "prefix": "prod", "secretRef": {"name": "keys"}}}})
 BLOCKED = PodSeen(PodState.WAITING, blocked=Blocked(Reason.UNSCHEDULABLE, "0/1 nodes are available"))
-
-
-def ready(decision: RestoreDecision) -> tuple[str, str, str]:
-    conditions = decision.status.conditions
-    found = find(conditions, ConditionType.READY)
-    assert found is not None
-    work = [c.type for c in conditions if c.type in (ConditionType.RECONCILING, ConditionType.STALLED)]
-    return found.status, found.reason, "".join(work)
 
 
 TABLE = [
@@ -240,80 +231,6 @@ def test_a_backup_that_appears_later_starts_nothing_that_was_forgotten() -> None
     assert decide(observed(status=missing, retry="I mean it"), NOW).rule == "backup_chosen"
 
 
-def test_the_request_of_a_restore_from_a_bucket() -> None:
-    start = decide(observed(spec=IN_BUCKET, status=chosen(backup_uri="s3://backups/prod/1.dump"), migration=migration(spec=S3)), NOW).start
-    assert start is not None
-    s3 = start.request.s3
-    assert s3 is not None
-    assert (s3.bucket, s3.prefix, s3.secret_name) == ("backups", "", "keys")
-    assert (start.request.into, start.request.step, start.request.restored_identity) == ("studio_restored", RESTORE, None)
-
-
-def test_the_request_of_a_swap_names_both_databases() -> None:
-    start = decide(observed(spec=WITH_SWAP, status=restored(), migration=migration(spec=SUSPENDED)), NOW).start
-    assert start is not None
-    assert (start.request.step, start.request.live_identity, start.request.restored_identity) == (SWAP, "7/16384", "7/20000")
-    assert start.request.live_name == "studio"
-    assert start.request.s3 is None
-
-
-def test_what_a_restore_did_is_stored() -> None:
-    status = decide(observed(status=chosen(run=run()), jobs=(ended(report=report()),)), NOW).status
-    assert (status.restored, status.backup) == (report().restored, BACKUP)
-    assert status.database is not None
-    assert status.database.name == "studio"
-    told = find(status.conditions, ConditionType.RESTORED)
-    assert told is not None
-    assert (told.status, "1,000 rows" in told.message) == ("True", True)
-    assert find(status.conditions, ConditionType.SWAPPED) is None
-    assert any("swap" in step for step in status.next_steps)
-
-
-def test_what_a_swap_did_is_stored_and_the_restore_is_still_said() -> None:
-    before = decide(observed(status=chosen(run=run()), jobs=(ended(report=report()),)), NOW).status
-    swapped = report(reason=Reason.SWAPPED, restored=None, backup=None, swapped=SWAPPED)
-    given = observed(spec=WITH_SWAP, status=before.model_copy(update={"run": run(SWAP)}), jobs=(ended(SWAP, swapped),))
-    status = decide(given, NOW).status
-    assert (status.swapped, status.restored, status.backup) == (SWAPPED, report().restored, BACKUP)
-    assert {c.type: c.status for c in status.conditions} == {"Ready": "True", "Restored": "True", "Swapped": "True"}
-    assert "studio_before_20261123T120000Z" in " ".join(status.next_steps)
-
-
-def test_a_failed_swap_takes_nothing_back_that_was_said_of_the_restore() -> None:
-    before = decide(observed(status=chosen(run=run()), jobs=(ended(report=report()),)), NOW).status
-    refused = ended(SWAP, failure(Reason.SWAP_FAILED, transient=False))
-    status = decide(observed(spec=WITH_SWAP, status=before.model_copy(update={"run": run(SWAP)}), jobs=(refused,)), NOW).status
-    assert {c.type: c.status for c in status.conditions} == {"Ready": "False", "Stalled": "True", "Restored": "True", "Swapped": "False"}
-
-
-@pytest.mark.parametrize(("step", "reason", "limited"), [(SWAP, Reason.LOCK_HELD, True), (RESTORE, Reason.DATABASE_UNAVAILABLE, False)])
-def test_only_a_swap_gives_up_on_what_time_may_mend(step: RestoreStep, reason: Reason, limited: bool) -> None:
-    """A swap that was asked for at night must not succeed in the morning, when nobody thinks of it."""
-    tried = run(step, counted=MOST_ATTEMPTS - 1 if step is SWAP else 0, failures=MOST_ATTEMPTS - 1)
-    status = restored(run=tried) if step is SWAP else chosen(run=tried)
-    after = decide(observed(spec=WITH_SWAP, status=status, jobs=(ended(step, failure(reason, transient=True)),)), NOW).status
-    assert after.run is not None
-    assert (after.run.next_retry_at is None) == limited
-    assert (after.run.reason == Reason.RETRY_LIMIT_REACHED) == limited
-
-
-def test_a_restore_that_dies_without_a_word_is_not_tried_for_ever() -> None:
-    given = observed(
-        status=chosen(run=run(counted=MOST_ATTEMPTS - 1)), jobs=(ended(pod=PodSeen(PodState.TERMINATED, exit_reason="OOMKilled")),)
-    )
-    after = decide(given, NOW).status
-    assert after.run is not None
-    assert (after.run.reason, "limits.memory" in str(after.run.message)) == (Reason.RETRY_LIMIT_REACHED, True)
-
-
-def test_a_report_that_fits_no_status_is_not_believed() -> None:
-    big = report(backup=BACKUP.model_copy(update={"uri": "x" * 40_000}))
-    after = decide(observed(status=chosen(run=run()), jobs=(ended(report=big),)), NOW).status
-    assert (after.restored, after.backup) == (None, BACKUP)
-    assert after.run is not None
-    assert after.run.reason == Reason.INTERNAL_ERROR
-
-
 def test_a_pod_that_cannot_start_is_replaced_when_the_migration_changes() -> None:
     changed = migration(spec=migration_spec(job={"nodeSelector": {"disk": "fast"}}))
     stuck = observed(status=chosen(run=run()), jobs=(job(pod=BLOCKED),), migration=changed)
@@ -324,13 +241,6 @@ def test_a_pod_that_cannot_start_is_replaced_when_the_migration_changes() -> Non
     assert gone.start.job_name != "job-1"
     young = PodSeen(PodState.WAITING, scheduled_at=NOW - timedelta(seconds=1))
     assert decide(replace(stuck, jobs=(job(pod=young),)), NOW).rule == "step_active"
-
-
-def test_progress_is_shown() -> None:
-    seen = PodSeen(PodState.RUNNING, progress=Progress("restore", message="restoring: 20 MB so far"))
-    status = decide(observed(status=chosen(run=run()), jobs=(job(pod=seen),)), NOW).status
-    assert status.progress is not None
-    assert status.progress.message == "restoring: 20 MB so far"
 
 
 def test_a_refused_job_is_told_in_the_api_servers_words_and_tried_again() -> None:
@@ -348,17 +258,6 @@ def test_old_jobs_go_and_so_does_one_that_a_sidecar_keeps_alive() -> None:
     assert decide(lingering, NOW).remove_jobs == ()
     assert decide(lingering, NOW).again_after == LINGERING
     assert decide(lingering, NOW + LINGERING).remove_jobs == ("job-1",)
-
-
-def test_what_happened_is_announced_once() -> None:
-    given = observed(status=chosen(run=run()), jobs=(ended(report=report()),))
-    first = decide(given, NOW)
-    assert [a.reason for a in first.announcements] == [Reason.RESTORED]
-    assert decide(replace(given, status=first.status), NOW).announcements == ()
-    failing = decide(observed(status=chosen(run=run()), jobs=(ended(report=failure(Reason.RESTORE_FAILED, transient=False)),)), NOW)
-    assert [(a.reason, a.warning) for a in failing.announcements] == [(Reason.RESTORE_FAILED, True)]
-    started = decide(observed(status=chosen()), NOW)
-    assert [a.reason for a in started.announcements] == ["RestoreStarted"]
 
 
 def test_an_idle_one_writes_nothing() -> None:

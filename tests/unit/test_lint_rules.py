@@ -8,7 +8,8 @@ from _pytest.mark import ParameterSet
 from dbmigration.lint import Finding, check_folder
 from dbmigration.lint.registry import RULES
 from dbmigration.lint.rule import Kind
-from tests.unit.lint_cases import FOUND, LEFT_ALONE, Case
+from tests.unit.lint_cases import FOUND, Case
+from tests.unit.lint_left_alone import LEFT_ALONE
 
 TESTED_ELSEWHERE = {"invalid-set", "invalid-ignore", "unused-ignore", "undeclared-dependency", "file-name-style"}
 

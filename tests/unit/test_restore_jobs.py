@@ -19,8 +19,7 @@ from dbmigration.kube.reports import read_report, report_in_log
 from dbmigration.kube.restore_jobs import build_restore_job
 from dbmigration.kube.restore_seen import is_of_restore
 from tests.unit.observing import NOW, RUNNER
-from tests.unit.restoring import SUSPENDED, WITH_SWAP, chosen, migration, observed, report, restored
-from tests.unit.test_decide_restore import S3
+from tests.unit.restoring import S3, SUSPENDED, WITH_SWAP, chosen, migration, observed, report, restored
 from tests.unit.test_jobs import mounts, pod
 
 
