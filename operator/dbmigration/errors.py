@@ -4,6 +4,9 @@ from typing import NamedTuple
 
 from dbmigration.api.reasons import Reason
 
+LACKS_RIGHT = "42501"
+"""PostgreSQL's insufficient_privilege: somebody else may have to act, and a file that fails with it may be right as it is."""
+
 
 class Place(NamedTuple):
     """Where it happened. `line` counts from 1 in `file`; `statement` has its literals replaced and at most 200 characters."""

@@ -124,6 +124,16 @@ def test_bad_sql_names_file_line_state_and_statement_and_hides_values(database: 
     assert (failure.file, failure.line, failure.sqlstate) == ("002_two.sql", 3, "22012")
 
 
+def test_a_file_that_lacks_a_right_is_told_to_have_it_granted_and_need_not_change(database: Database, folder: Path) -> None:
+    (folder / "002_two.sql").write_text("ALTER TABLE pg_catalog.pg_class ADD COLUMN x int;\n")
+    ended = dbmigration(database, "apply", *staging(folder))
+    assert ended.status == 1
+    lines = ended.err.splitlines()
+    assert lines[0].startswith(f"{folder / '002_two.sql'}:1: error: SqlFailed (SQLSTATE 42501): must be owner of ")
+    assert "(for the role that runs migrations: grant it that right, or make it the owner)" in lines[0]
+    assert lines[-1] == "  next: have that right granted and run the same command again; mend the file if it should not need it"
+
+
 def test_values_are_shown_only_with_show_values(database: Database, folder: Path) -> None:
     (folder / "002_two.sql").write_text("INSERT INTO one VALUES (4711), (4711);\n")
     hidden = dbmigration(database, "apply", *staging(folder))

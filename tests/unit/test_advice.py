@@ -86,6 +86,14 @@ def test_names_and_places_are_in_them() -> None:
     )
 
 
+def test_a_file_that_lacks_a_right_needs_no_new_text() -> None:
+    denied = Status(conditions=conditions(Reason.SQL_FAILED), run=failed(file="005_limits.sql", line=12, sqlstate="42501"))
+    steps = next_steps(seen(), denied)
+    assert steps[0] == "have the right granted that the message names, or mend 005_limits.sql:12"
+    assert steps[1].startswith("once it is granted: `kubectl annotate -n studio dbm studio dbmigration.dev/retry=")
+    is_taken(steps[1].split("`")[1])
+
+
 def test_the_way_back_is_named_where_the_run_had_applied_files_before_it_failed() -> None:
     past = RunSummary(id="job-1", started_at=NOW, finished_at=NOW, outcome="Failed", reason="SqlFailed").model_copy(update={"from_": "003"})
     status = Status(conditions=conditions(Reason.SQL_FAILED), run=failed(), runs=(past,), version="004")

@@ -34,6 +34,22 @@ def test_failure_names_file_line_and_sqlstate_once(said: str) -> None:
     assert (after.run.file, after.run.line, after.run.sqlstate) == ("005_a.sql", 17, "42703")
 
 
+@pytest.mark.parametrize(
+    ("reason", "sqlstate", "remedy"),
+    [
+        (Reason.SQL_FAILED, "42703", "Mend the file"),
+        (Reason.SQL_FAILED, "42501", "Once that is granted, ask for another try"),
+        (Reason.REHEARSAL_FAILED, "42501", "Mend the file"),
+    ],
+)
+def test_what_starts_the_next_run_is_said(reason: Reason, sqlstate: str, remedy: str) -> None:
+    told = failure_report(reason, transient=False)
+    assert told.failure
+    told = told.model_copy(update={"failure": told.failure.model_copy(update={"sqlstate": sqlstate})})
+    after = decide(seen(status=status(run()), jobs=(ended(told),)), NOW).status
+    assert remedy in after.conditions[0].message
+
+
 def test_report_is_believed_before_the_jobs_condition() -> None:
     """job-failed-once-then-succeeded: a sidecar's exit status fails the Job, the runner's report says success."""
     decision = decide(seen(status=status(run()), jobs=(ended(report(), failed="BackoffLimitExceeded"),)), NOW)

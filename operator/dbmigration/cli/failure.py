@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from dbmigration.api.reasons import Reason
-from dbmigration.errors import DbmigrationError, Transient, Usage
+from dbmigration.errors import LACKS_RIGHT, DbmigrationError, Transient, Usage
 
 if TYPE_CHECKING:
     from dbmigration.run.result import RunResult
@@ -27,6 +27,7 @@ _NEXT = {
     Reason.AUTHENTICATION_FAILED: "check user and password; then run the same command again",
     Reason.OUTCOME_UNKNOWN: "look in the database whether the statement took effect before anything else is run",
 }
+_AS_IT_IS = (Reason.SQL_FAILED, Reason.VERIFY_FAILED, Reason.SEED_FAILED)
 _TAKEN = ("42P04", "42P06", "42P07", "42701", "42710", "42723")
 """PostgreSQL's duplicate_database, _schema, _table, _column, _object and _function."""
 _NAMES_SHOWN = 10
@@ -113,6 +114,8 @@ def _adopt(error: DbmigrationError, result: "RunResult | None") -> str | None:
 def _next_step(error: DbmigrationError) -> str | None:
     if isinstance(error, Usage):
         return "`--help` shows every option"
+    if error.reason in _AS_IT_IS and error.place.sqlstate == LACKS_RIGHT:
+        return "have that right granted and run the same command again; mend the file if it should not need it"
     if error.reason in _NEXT:
         return _NEXT[error.reason]
     return "the files need no change: run the same command again when the cause is gone" if isinstance(error, Transient) else None

@@ -11,7 +11,7 @@ from psycopg.pq import DiagnosticField as Field
 from psycopg.pq.abc import PGresult
 
 from dbmigration.api.reasons import Reason
-from dbmigration.errors import DbmigrationError, Permanent, Place, Transient
+from dbmigration.errors import LACKS_RIGHT, DbmigrationError, Permanent, Place, Transient
 
 RETRIED = frozenset({"55P03", "40P01", "40001"})
 """Lock not available, deadlock, serialization failure: the only errors after which a whole file is tried again at once."""
@@ -112,11 +112,13 @@ def classify(error: ServerError, *, place: Place | None = None, after_sql: bool 
         reason = Reason.DATABASE_UNAVAILABLE
     elif state == "25006":
         reason = Reason.DATABASE_READ_ONLY
-    elif state == "42501" and not after_sql:
+    elif state == LACKS_RIGHT and not after_sql:
         reason, message = Reason.PERMISSION_DENIED, f"{message}: grant that right to the role that runs migrations"
     else:
         if state == "58P01":
             message = f"{message} (on the server: install the package of that extension or library there)"
+        elif state == LACKS_RIGHT:
+            message = f"{message} (for the role that runs migrations: grant it that right, or make it the owner)"
         return Permanent(Reason.SQL_FAILED, message, place=where, values=error.values)
     return Transient(reason, message, place=where, values=error.values, after_sql=after_sql)
 
