@@ -17,11 +17,16 @@ FromBackup = Annotated[
         "--backup", metavar="FILE", help="Restore this backup (a file, or s3://BUCKET/KEY); default: one taken for it.", show_default=False
     ),
 ]
+Private = Annotated[
+    bool,
+    words.Option("--private", help="Restore on a private server, which is started on this machine for it, and not beside the database."),
+]
 Jobs = Annotated[int, words.Option("--jobs", "-j", metavar="N", help="Connections that pg_restore works with at once.")]
 
 
 def rehearse(
     backup: FromBackup = None,
+    private: Private = False,
     max_lock: o.MaxLock = None,
     fail_on_rewrite: o.FailOnRewrite = False,
     jobs: Jobs = 1,
@@ -39,7 +44,7 @@ def rehearse(
     as_json: o.Json = False,
     show_values: o.ShowValues = False,
 ) -> int:
-    """Run the pending files in a restored copy of the database, beside it: how long they take, what they lock and rewrite, what fails.
+    """Run the pending files in a restored copy of the database: how long they take, what they lock and rewrite, what fails.
 
     The database is only read. The copy is compared with its backup first, which proves that the backup can be restored; it is dropped at
     the end.
@@ -53,7 +58,7 @@ def rehearse(
     if jobs < 1:
         raise words.BadParameter("give a number from 1 up", param_hint="--jobs")
     limit = None if max_lock is None else o.read_duration_ms(max_lock, "--max-lock")
-    wanted = Rehearsal(max_lock_ms=limit, fail_on_rewrite=fail_on_rewrite, jobs=jobs)
+    wanted = Rehearsal(private=private, max_lock_ms=limit, fail_on_rewrite=fail_on_rewrite, jobs=jobs)
     asked = o.asked(dsn, directory, environment, history, as_json, show_values, layout)
 
     def say(line: str) -> None:

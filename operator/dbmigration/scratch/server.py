@@ -25,6 +25,7 @@ _START_WITHIN_S: Final = 60
 _STOP_WITHIN_S: Final = 10
 _LINES_SHOWN: Final = 3
 _PR_SET_PDEATHSIG: Final = 1
+_LOG: Final = "server.log"
 
 # Nobody reaches it but through a socket in a folder that only its account and root may enter. It may forget everything in a crash.
 _CONFIGURATION: Final = """
@@ -43,16 +44,21 @@ log_destination = stderr
 
 @dataclass(frozen=True, slots=True)
 class PrivateServer:
-    """A running server and its superuser's connection to database postgres."""
+    """A running server and its superuser's connection to database postgres. All of it is in `directory`, what it says in `log`."""
 
     conninfo: ConnInfo
     binaries: Binaries
     pid: int
+    directory: Path
+
+    @property
+    def log(self) -> Path:
+        return self.directory / _LOG
 
 
 @contextlib.contextmanager
-def private_server(binaries: Binaries, *, superuser: str = "postgres") -> Iterator[PrivateServer]:
-    """Make, start, and whatever happens stop and remove a server. About a second.
+def private_server(binaries: Binaries, *, superuser: str = "postgres", settings: str = "") -> Iterator[PrivateServer]:
+    """Make, start, and whatever happens stop and remove a server. About a second. `settings`: more lines for its postgresql.conf.
 
     When this very process is killed, the server goes with it (on Linux), and only the folder stays. Raises Transient DATABASE_UNAVAILABLE
     with the server's own words.
@@ -66,8 +72,8 @@ def private_server(binaries: Binaries, *, superuser: str = "postgres") -> Iterat
             binaries = _copy(binaries, directory / "programs")
         _initdb(binaries, data, superuser, who)
         with (data / "postgresql.conf").open("a") as file:
-            file.write(_CONFIGURATION.format(directory=directory))
-        with (directory / "server.log").open("wb") as log:
+            file.write(_CONFIGURATION.format(directory=directory) + settings)
+        with (directory / _LOG).open("wb") as log:
             process = subprocess.Popen(
                 [binaries.postgres, "-D", data],
                 stdin=subprocess.DEVNULL,
@@ -80,9 +86,9 @@ def private_server(binaries: Binaries, *, superuser: str = "postgres") -> Iterat
                 **who.for_subprocess(),
             )
         try:
-            _wait_until_ready(process, data, directory / "server.log")
+            _wait_until_ready(process, data, directory / _LOG)
             parameters = {"host": str(directory), "port": "5432", "dbname": "postgres", "user": superuser}
-            yield PrivateServer(ConnInfo(parameters), binaries, process.pid)
+            yield PrivateServer(ConnInfo(parameters), binaries, process.pid, directory)
         finally:
             _stop(process)
     finally:
