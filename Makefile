@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 BESIDE := -n 3 --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-down test test-all lint format bench soak crds reference docs lock sbom cluster-up cluster-down image
+.PHONY: help setup demo demo-down test test-all lint format bench soak coverage crds reference docs lock sbom cluster-up cluster-down image
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,15 @@ bench: $(READY) ## measure against psql, pg_dump and a no-op Job; writes the tab
 
 soak: $(READY) ## 300 rounds of random migrations whose runner, connection or server is killed: about 10 min (ROUNDS=, SEED=)
 	@$(BIN)/python -m tests.soak --rounds $(or $(ROUNDS),300) --seed $(or $(SEED),1)
+
+coverage: $(READY) ## lines and branches of the engine that unit and engine tests reach, and those that they do not: about 15 min (TESTS=)
+	@rm -rf .coverage
+	@failed=0; $(BIN)/coverage run -m pytest -n 2 --dist loadscope -m "not slow" $(or $(TESTS),tests/engine tests/unit) || failed=$$?; \
+	$(BIN)/coverage combine --quiet; \
+	$(BIN)/coverage report; \
+	for package in migrations postgres lint catalog backup run; do \
+		echo "$$package: $$($(BIN)/coverage report --include="*/dbmigration/$$package/*" --format=total --precision=1) %"; \
+	done; exit $$failed
 
 crds: $(READY) ## generate crds/ from the models in operator/dbmigration/api
 	@$(BIN)/python -m dbmigration.kube.crd
