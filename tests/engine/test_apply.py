@@ -124,6 +124,30 @@ def test_a_file_that_changes_between_plan_and_run_is_not_run(database: Database,
     assert database.psql("SELECT to_regclass('other') IS NULL AND to_regclass('good') IS NULL") == "t"
 
 
+@pytest.mark.parametrize("gone", ["verify-001.sql", "001_one.sql"])
+def test_a_file_that_is_gone_between_plan_and_run_is_not_run(database: Database, tmp_path: Path, gone: str) -> None:
+    files = write_files(tmp_path, {"001_one.sql": GOOD, "verify-001.sql": "SELECT true;"})
+    (tmp_path / gone).unlink()
+    with pytest.raises(Transient) as caught, database.connect() as session:
+        apply_pending(session, files)
+    assert (caught.value.reason, caught.value.place.file) == (Reason.SOURCE_CHANGING, gone)
+    assert database.psql("SELECT to_regclass('good') IS NULL") == "t"
+
+
+@pytest.mark.parametrize("statement", ["", "COPY half FROM STDIN;\n"], ids=["statements", "data of COPY"])
+def test_a_big_file_whose_disk_breaks_after_it_was_planned_leaves_nothing(database: Database, tmp_path: Path, statement: str) -> None:
+    text = f"CREATE TABLE half (id int);\n{statement}" + ("1\n" * 600_000 if statement else MUCH)
+    (file,) = write_files(tmp_path, {"001_one.sql": text}).files
+    with database.connect() as session:
+        read_ahead(session, file)
+        file.path.unlink()
+        file.path.symlink_to("/proc/self/mem")  # its first byte is an I/O error
+        with pytest.raises(Permanent) as caught:
+            apply_file(session, file, table=OUR_TABLE, execution=Execution(), run_id="test-run", on_progress=lambda _: None)
+        assert session.query("SELECT to_regclass('half') IS NULL")[0][0] is True
+    assert (caught.value.reason, caught.value.place.file) == (Reason.SOURCE_INVALID, "001_one.sql")
+
+
 def test_a_file_that_breaks_off_while_messages_of_it_are_on_their_way_leaves_nothing_and_a_session_that_works(
     database: Database, tmp_path: Path
 ) -> None:

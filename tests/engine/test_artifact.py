@@ -2,6 +2,8 @@
 
 import gzip
 import hashlib
+import os
+import resource
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -105,6 +107,19 @@ def test_links_are_left_out(store: Store) -> None:
 
 def test_a_folder_that_is_not_there(store: Store) -> None:
     assert store.refused(tar_of(FILES), path="migration").reason is Reason.SOURCE_MISSING
+
+
+@pytest.mark.parametrize("text", [b"-" * 200_000, os.urandom(200_000)], ids=["unpacked", "as it is"])
+def test_a_disk_without_room_for_it_is_no_fault_of_the_files(store: Store, text: bytes) -> None:
+    data = tar_of({**FILES, "migrations/002_b.sql": text})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))  # the kernel refuses the write as it does on a full disk
+    try:
+        error = store.refused(data)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert isinstance(error, Transient)
+    assert error.reason is Reason.SOURCE_UNAVAILABLE
 
 
 def test_too_large_a_folder_is_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -219,7 +219,7 @@ def flip_bit(path: Path, at: int) -> None:
     path.write_bytes(data)
 
 
-@pytest.mark.parametrize("damage", ["truncated", "flipped", "record-missing", "record-foreign", "dump-missing"])
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "record-missing", "record-foreign", "dump-missing", "disk-broken"])
 def test_check_catches_a_backup_that_is_no_longer_what_was_written(filled: Database, tmp_path: Path, damage: str) -> None:
     path = path_of(back_up(filled, tmp_path))
     match damage:
@@ -233,6 +233,9 @@ def test_check_catches_a_backup_that_is_no_longer_what_was_written(filled: Datab
             record_path(path).write_text('{"bytes": 1}')
         case "dump-missing":
             path.unlink()
+        case "disk-broken":
+            path.unlink()
+            path.symlink_to("/proc/self/mem")  # it opens, and its first byte is an I/O error
     with pytest.raises(Permanent) as caught:
         check_backup(path)
     assert caught.value.reason is Reason.BACKUP_FAILED

@@ -2,6 +2,7 @@
 
 import stat
 import subprocess
+import tempfile
 import threading
 from pathlib import Path
 
@@ -71,6 +72,15 @@ def test_a_role_that_may_not_read_them_has_a_backup_whose_record_says_why(filled
 def test_without_pg_dumpall_it_is_said_that_there_is_none(filled: Database, tmp_path: Path) -> None:
     backup = back_up(filled, tmp_path / "b", clients=wrapped_client(filled, tmp_path / "bin", 'exec $REAL "$@"'))
     assert "no pg_dumpall" in str(backup.globals_note)
+
+
+def test_without_a_place_for_them_the_backup_is_whole_all_the_same(
+    filled: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "not-there"))
+    backup = back_up(filled, tmp_path / "b")
+    assert "no temporary file" in str(backup.globals_note)
+    assert check_backup(path_of(backup)) == backup
 
 
 @pytest.mark.parametrize("script", ["head -c 500 /dev/zero", '$REAL "$@" | head -n 5', '$REAL "$@"; exit 1'])

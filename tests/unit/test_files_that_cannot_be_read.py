@@ -1,5 +1,6 @@
 """Folders and files that the system will not give, or that hold what nobody can mean: each refused with its name and the remedy."""
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,7 +9,10 @@ import pytest
 from dbmigration.api.reasons import Reason
 from dbmigration.errors import Permanent, Transient
 from dbmigration.lint import check_folder
+from dbmigration.migrations.config import parse_config
 from dbmigration.migrations.folder import read_set
+from dbmigration.migrations.layout import Layout, read_version, version_of
+from dbmigration.migrations.script import inspect, read_statements
 from dbmigration.migrations.template import new_migration
 from dbmigration.postgres.conninfo import ConnInfo
 
@@ -52,6 +56,57 @@ def test_a_dependency_by_a_name_that_its_number_does_not_have(tmp_path: Path) ->
     error = refused(tmp_path)
     assert (error.reason, error.place.file, error.place.line) == (Reason.DEPENDENCY_MISSING, "002_second.sql", 2)
     assert "001_first.sql" in error.message
+
+
+DIGITS = "1" * 5000
+"""More than Python reads as a number."""
+
+
+@pytest.mark.parametrize(
+    ("header", "reason"),
+    [
+        (f"Migration: {DIGITS} - first", Reason.SOURCE_INVALID),
+        (f"Dependencies: {DIGITS}", Reason.DEPENDENCY_MISSING),
+        (f"Dependencies: {DIGITS}_first.sql", Reason.DEPENDENCY_MISSING),
+    ],
+)
+def test_a_number_of_thousands_of_digits_in_a_header(tmp_path: Path, header: str, reason: Reason) -> None:
+    (tmp_path / "001_first.sql").write_text(f"\n-- {header}\nSELECT 1;")
+    error = refused(tmp_path)
+    assert (error.reason, error.place) == (reason, ("001_first.sql", 2, None, None))
+    assert len(error.message) < 1024
+
+
+@pytest.mark.parametrize("layout", list(Layout))
+def test_a_number_of_thousands_of_digits_is_nobodys_version(layout: Layout) -> None:
+    assert read_version(DIGITS, layout) is None
+    assert version_of(f"{DIGITS}_x.sql", layout)[0] == 0
+
+
+@pytest.mark.parametrize("text", [f"layout = {DIGITS}", f"layout = {'[' * 10_000}", '[seeds]\ndirectory = "a\\u0000b"', "layout = '\0'"])
+def test_a_configuration_that_python_cannot_read(text: str) -> None:
+    with pytest.raises(Permanent) as caught:
+        parse_config(text.encode())
+    assert (caught.value.reason, caught.value.place.file) == (Reason.SOURCE_INVALID, "dbmigration.toml")
+
+
+@pytest.mark.parametrize("config", ["", 'layout = "goose"', 'layout = "golang-migrate"'])
+def test_a_name_that_is_not_utf8(tmp_path: Path, config: str) -> None:
+    (tmp_path / "dbmigration.toml").write_text(config)
+    (Path(os.fsdecode(os.fsencode(tmp_path) + b"/001_\xe9.up.sql"))).write_text("SELECT 1;")
+    error = refused(tmp_path)
+    assert (error.reason, error.place.file) == (Reason.SOURCE_INVALID, "001_\\xe9.up.sql")
+
+
+def test_a_file_that_opens_and_cannot_be_read(tmp_path: Path) -> None:
+    """As on a disk that is broken: the first byte of this one is an I/O error."""
+    path = tmp_path / "001_first.sql"
+    path.symlink_to("/proc/self/mem")
+    assert (refused(tmp_path).reason, refused(tmp_path).place.file) == (Reason.SOURCE_INVALID, path.name)
+    for read in (lambda: inspect(path, None), lambda: list(read_statements(path))):
+        with pytest.raises(Permanent) as caught:
+            read()
+        assert (caught.value.reason, caught.value.place.file) == (Reason.SOURCE_INVALID, path.name)
 
 
 def test_a_comment_that_never_ends_hides_no_header(tmp_path: Path) -> None:

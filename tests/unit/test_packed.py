@@ -2,12 +2,14 @@
 
 import gzip
 import hashlib
+import resource
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from dbmigration.api.reasons import Reason
-from dbmigration.errors import Permanent
+from dbmigration.errors import Permanent, Transient
 from dbmigration.migrations import packed
 from dbmigration.migrations.digest import digest_bytes
 from dbmigration.migrations.folder import read_set
@@ -67,3 +69,24 @@ def test_a_file_with_and_without_gzip_is_two(tmp_path: Path) -> None:
 def test_a_misnamed_one_is_named(tmp_path: Path) -> None:
     (tmp_path / "first.sql.gz").write_bytes(gzip.compress(FIRST))
     assert refused(tmp_path).reason is Reason.SOURCE_INVALID
+
+
+def test_a_disk_without_room_for_what_is_unpacked_is_no_fault_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "001_first.sql.gz").write_bytes(gzip.compress(b"-" * 200_000))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))  # the kernel refuses the write as it does on a full disk
+    try:
+        with pytest.raises(Transient) as caught:
+            read_set(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (caught.value.reason, caught.value.place.file) == (Reason.SOURCE_UNAVAILABLE, "001_first.sql.gz")
+    assert "TMPDIR" in caught.value.message
+
+
+def test_no_temporary_folder_to_unpack_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "not-there"))
+    (tmp_path / "001_first.sql.gz").write_bytes(gzip.compress(FIRST))
+    with pytest.raises(Transient) as caught:
+        read_set(tmp_path)
+    assert caught.value.reason is Reason.SOURCE_UNAVAILABLE

@@ -48,12 +48,12 @@ def check_bytes(dump: Path, stop: StopRequest | None = None) -> Backup:
         return record
     try:
         descriptor = os.open(dump, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            size, sha256 = hash_file(descriptor, stop)
+        finally:
+            os.close(descriptor)
     except OSError as exc:
         raise _damaged(dump, f"cannot be read: {exc.strerror}") from exc
-    try:
-        size, sha256 = hash_file(descriptor, stop)
-    finally:
-        os.close(descriptor)
     if size != record.bytes:
         raise _damaged(dump, f"has {size} bytes, its record says {record.bytes}: it was cut or is another file")
     if sha256 != record.sha256:

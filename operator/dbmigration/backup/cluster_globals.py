@@ -40,17 +40,19 @@ def read_globals(client: Client, access: Access, database: str, stop: StopReques
     if not os.access(program, os.X_OK):
         return Globals(None, f"there is no pg_dumpall in {client.directory}")
     argv = (str(program), "--globals-only", "--no-role-passwords", "--no-password", f"--database={database}")
-    with TemporaryFile() as output:
-        try:
+    try:
+        with TemporaryFile() as output:
             with running(access.command("pg_dumpall", argv), stdin=subprocess.DEVNULL, stdout=output.fileno()) as child:
                 child.wait(stop)
                 why = child.failure(access.hide)
-        except Transient as error:
-            if error.reason is Reason.INTERRUPTED:
-                raise
-            return Globals(None, error.message[:_NOTE_LIMIT])
-        output.seek(0)
-        text = output.read()
+            output.seek(0)
+            text = output.read()
+    except Transient as error:
+        if error.reason is Reason.INTERRUPTED:
+            raise
+        return Globals(None, error.message[:_NOTE_LIMIT])
+    except OSError as error:
+        return Globals(None, f"pg_dumpall has no temporary file to write to: {error.strerror}"[:_NOTE_LIMIT])
     if why is not None:
         return Globals(None, why[:_NOTE_LIMIT])
     if _END not in text[-_TAIL:]:

@@ -37,9 +37,11 @@ def parse_config(data: bytes) -> SetConfig:
 
     try:
         document = tomllib.loads(data.decode("utf-8-sig"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
+    except ValueError as exc:  # no UTF-8, no TOML, or a number of thousands of digits, which Python does not read
         place = Place(CONFIG_NAME, _error_line(str(exc)))
         raise Permanent(Reason.SOURCE_INVALID, f"is not TOML: {exc}", place=place) from exc
+    except RecursionError:
+        raise Permanent(Reason.SOURCE_INVALID, "is nested too deeply to be read", place=Place(CONFIG_NAME)) from None
     _refuse_unknown(document, ("layout", "environments", "history", "lint", "drift", "seeds"), "")
     return SetConfig(
         history=_history(document),
@@ -139,7 +141,7 @@ def _seeds(document: dict[str, Any]) -> str | None:
     table = document.get("seeds")
     if table is None:
         return None
-    if not isinstance(table, dict) or not isinstance(table.get("directory"), str) or not table["directory"]:
+    if not isinstance(table, dict) or not isinstance(table.get("directory"), str) or not table["directory"] or "\0" in table["directory"]:
         _fail('seeds must be a table: [seeds] with directory = "../seeds"')
     _refuse_unknown(table, ("directory",), "seeds.")
     return str(table["directory"])

@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from dbmigration.api.reasons import Reason
 from dbmigration.errors import Permanent, Place, Transient
@@ -12,12 +12,16 @@ from dbmigration.migrations import digest
 from dbmigration.migrations.checksum import FileText, read_text
 from dbmigration.migrations.config import read_config
 from dbmigration.migrations.header import parse_header, parse_transaction
-from dbmigration.migrations.layout import Layout, Named, Role, is_program, read_name, refusal
+from dbmigration.migrations.layout import Layout, Named, Role, is_program, number_of, read_name, refusal
 from dbmigration.migrations.model import Dependency, Header, MigrationFile, MigrationSet, Script, SetConfig
 
 if TYPE_CHECKING:
     from dbmigration.migrations.halves import Halves
     from dbmigration.migrations.packed import Unpacked
+
+
+_NAME_SHOWN: Final = 255
+"""Of a name that is no file's, in an error: no file has a longer one."""
 
 
 def read_set(directory: Path, layout: Layout | None = None, *, seeds_beside: bool = True) -> MigrationSet:
@@ -102,11 +106,21 @@ def _list_names(directory: Path) -> list[str]:
     """The names that count, sorted. A link that leads nowhere is kept: reading it says so."""
     try:
         with os.scandir(directory) as entries:
-            return sorted(entry.name for entry in entries if digest.counts(entry.name) and not entry.is_dir())
+            names = sorted(entry.name for entry in entries if digest.counts(entry.name) and not entry.is_dir())
     except (FileNotFoundError, NotADirectoryError) as exc:
         raise Transient(Reason.SOURCE_MISSING, f"there is no folder {directory}: name the one that holds the .sql files") from exc
     except OSError as exc:
         raise Permanent(Reason.SOURCE_INVALID, f"folder {directory} cannot be read: {exc.strerror or exc}") from exc
+    for name in names:
+        if not _is_utf8(name):
+            place = Place(os.fsencode(name).decode(errors="backslashreplace"))
+            raise Permanent(Reason.SOURCE_INVALID, "has a name that is not UTF-8, which no history table can hold: rename it", place=place)
+    return names
+
+
+def _is_utf8(name: str) -> bool:
+    """Bytes of a name that are not are surrogates to Python."""
+    return name.isascii() or name.encode(errors="replace").decode() == name
 
 
 def _unpacked(directory: Path, names: list[str]) -> "Unpacked | None":
@@ -168,19 +182,20 @@ def _resolve_dependencies(header: Header, name: str, number: int, numbers: Mappi
     resolved = list[Dependency]()
     by_name = {there: at for at, there in numbers.items()}
     for dependency in header.dependencies:
-        wanted = int(dependency.name) if dependency.name.isdigit() else by_name.get(dependency.name, _number_in(dependency.name))
+        said = dependency.name[:_NAME_SHOWN]
+        wanted = by_name.get(dependency.name, _number_in(dependency.name))
         there = numbers.get(wanted)
         place = Place(name, dependency.line)
         if there is None:
             raise Permanent(
                 Reason.DEPENDENCY_MISSING,
-                f"depends on {dependency.name}, which is not in the folder: add it or mend the header",
+                f"depends on {said}, which is not in the folder: add it or mend the header",
                 place=place,
             )
         if there != dependency.name and not dependency.name.isdigit():
             raise Permanent(
                 Reason.DEPENDENCY_MISSING,
-                f"depends on {dependency.name}, which is not in the folder; {there} is: mend the header",
+                f"depends on {said}, which is not in the folder; {there} is: mend the header",
                 place=place,
             )
         if wanted >= number:
@@ -193,7 +208,8 @@ def _resolve_dependencies(header: Header, name: str, number: int, numbers: Mappi
 
 def _number_in(name: str) -> int:
     digits = re.match(r"\d+", name, re.ASCII)
-    return int(digits[0]) if digits else -1
+    number = number_of(digits[0]) if digits else None
+    return -1 if number is None else number
 
 
 def _read_halves(path: str, name: str, layout: Layout) -> "Halves":

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from dbmigration.api.reasons import Reason
 from dbmigration.errors import Permanent, Place
+from dbmigration.migrations.layout import number_of
 from dbmigration.migrations.model import Dependency, Header
 
 _LINE = re.compile(r"[ \t\f\v]*(?:--([^\r\n]*))?\r?(?:\n|\Z)")
@@ -136,8 +137,8 @@ def _title(line: _Line, name: str, number: int) -> str | None:
     if match is None:
         return line.text or None
     said = match[1] or match[2]
-    if int(said) != number:
-        message = f"the header says migration {said} but the file's name says {name.split('_')[0]}: make them agree"
+    if number_of(said) != number:
+        message = f"the header says migration {said[:80]} but the file's name says {name.split('_')[0]}: make them agree"
         raise Permanent(Reason.SOURCE_INVALID, message, place=Place(name, line.number))
     return line.text[match.end() :].strip() or None
 

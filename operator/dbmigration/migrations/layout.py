@@ -52,6 +52,9 @@ _FLYWAY_ROLES: Final = {"V": Role.MIGRATION, "U": Role.ROLLBACK, "verify": Role.
 _VERSION: Final = re.compile(r"\d+(?:[._]\d+)*", re.ASCII)
 _IN_NAME: Final = re.compile(r"[VU]?(\d+(?:[._]\d+)*)", re.ASCII)
 
+_MOST_DIGITS: Final = 255
+"""A file's name has no more bytes, so a longer number is no file's; Python refuses to read one of thousands of digits."""
+
 _FLYWAY_PARTS: Final = 8
 _FLYWAY_PART: Final = 10**20
 """A version of Flyway is up to eight numbers below this: enough for a timestamp in each."""
@@ -62,11 +65,16 @@ def read_name(name: str, layout: Layout) -> Named | None:
     return _READERS[layout](name)
 
 
+def number_of(digits: str) -> int | None:
+    """None: no file can have so long a number."""
+    return int(digits) if len(digits) <= _MOST_DIGITS else None
+
+
 def read_version(text: str, layout: Layout) -> int | None:
     """The number of a version as people write it: "004", "4"; with Flyway also "1.2" or "1_2". None: it is none."""
     if layout is Layout.FLYWAY:
         return _flyway_number(text) if _VERSION.fullmatch(text) else None
-    return int(text) if text.isascii() and text.isdecimal() else None
+    return number_of(text) if text.isascii() and text.isdecimal() else None
 
 
 def version_of(name: str, layout: Layout) -> tuple[int, str]:
@@ -75,7 +83,7 @@ def version_of(name: str, layout: Layout) -> tuple[int, str]:
         match = _IN_NAME.match(name)
         return (_flyway_number(match[1]) or 0, _dotted(match[1])) if match else (0, "0")
     digits = re.match(r"\d+", name, re.ASCII)
-    return (int(digits[0]), digits[0]) if digits else (0, "0")
+    return (number_of(digits[0]) or 0, digits[0]) if digits else (0, "0")
 
 
 def migration_name(version: str, name: str, layout: Layout) -> str:
@@ -156,6 +164,8 @@ def _flyway(name: str) -> Named | None:
 
 def _flyway_number(version: str) -> int | None:
     """Versions compare part by part, and missing parts are zero: 1 is 1.0 and comes before 1.0.1, 1.2 and 1.10. None: it is too large."""
+    if len(version) > _MOST_DIGITS:
+        return None
     parts = [int(part) for part in _dotted(version).split(".")]
     if len(parts) > _FLYWAY_PARTS or max(parts) >= _FLYWAY_PART:
         return None

@@ -4,7 +4,6 @@ import atexit
 import gzip
 import hashlib
 import shutil
-import tempfile
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Final, NamedTuple
 
 from dbmigration.api.reasons import Reason
 from dbmigration.errors import Permanent, Place
+from dbmigration.migrations.room import no_room, temporary_folder
 
 MOST_BYTES: Final = 512 * 1024 * 1024
 """Of all of a folder's packed files together, unpacked."""
@@ -38,10 +38,11 @@ def plain_name(name: str) -> str:
 def unpack(directory: Path, names: Iterable[str]) -> Unpacked:
     """The packed files of `names`, as plain files in a folder that goes with the process.
 
-    Raises Permanent with the file: SOURCE_INVALID for what is no gzip, SOURCE_TOO_LARGE, DUPLICATE_NUMBER for one that is there plain too.
+    Raises Permanent with the file: SOURCE_INVALID for what is no gzip, SOURCE_TOO_LARGE, DUPLICATE_NUMBER for one that is there plain too;
+    Transient SOURCE_UNAVAILABLE where there is no room for them.
     """
     names = tuple(names)
-    into = Path(tempfile.mkdtemp(prefix="dbmigration-unpacked-"))
+    into = temporary_folder("dbmigration-unpacked-")
     atexit.register(shutil.rmtree, into, ignore_errors=True)
     found, left = Unpacked({}, {}), MOST_BYTES
     for name in filter(is_packed, names):
@@ -69,5 +70,8 @@ def _unpack(packed: Path, plain: Path, left: int) -> tuple[str, int]:
                         raise Permanent(Reason.SOURCE_TOO_LARGE, message, place=Place(packed.name))
                     target.write(block)
     except (OSError, EOFError, zlib.error) as exc:
+        full = no_room(exc, plain.parent, packed.name) if isinstance(exc, OSError) else None
+        if full is not None:
+            raise full from exc
         raise Permanent(Reason.SOURCE_INVALID, f"is not whole, or no gzip: {exc}", place=Place(packed.name)) from exc
     return raw, left

@@ -29,8 +29,11 @@ def inspect(path: Path, transaction: bool | None, part: Part = WHOLE) -> Shape:
     never ends, for a BEGIN without COMMIT, for what cannot run in a transaction between the file's own BEGIN and COMMIT or under
     `Transaction: single`, and for a file that cannot be read.
     """
-    with _open(path, part) as file:
-        return _inspect(file.read, path.name, transaction, line=part.line)
+    try:
+        with open_part(path, part) as file:
+            return _inspect(file.read, path.name, transaction, line=part.line)
+    except OSError as exc:
+        raise _unreadable(path, exc) from exc
 
 
 def inspect_bytes(data: bytes, transaction: bool | None, *, name: str = "script", block: int = BLOCK_BYTES, line: int = 1) -> Shape:
@@ -50,15 +53,18 @@ def read_statements(path: Path, part: Part = WHOLE, on_read: Callable[[bytes], N
 
     `on_read` gets each block of the bytes that are read, all of them by the end.
     """
-    with _open(path, part) as file:
+    try:
+        with open_part(path, part) as file:
 
-        def read(size: int) -> bytes:
-            block = file.read(size)
-            if on_read is not None:
-                on_read(block)
-            return block
+            def read(size: int) -> bytes:
+                block = file.read(size)
+                if on_read is not None:
+                    on_read(block)
+                return block
 
-        yield from _read(read, path.name, line=part.line)
+            yield from _read(read, path.name, line=part.line)
+    except OSError as exc:
+        raise _unreadable(path, exc) from exc
 
 
 def read_statements_from(data: bytes, *, name: str = "script", block: int = BLOCK_BYTES, line: int = 1) -> Iterator[Piece]:
@@ -66,11 +72,8 @@ def read_statements_from(data: bytes, *, name: str = "script", block: int = BLOC
     return _read(io.BytesIO(data).read, name, block, line)
 
 
-def _open(path: Path, part: Part) -> io.FileIO:
-    try:
-        return open_part(path, part)
-    except OSError as exc:
-        raise Permanent(Reason.SOURCE_INVALID, f"cannot be read: {exc.strerror or exc}", place=Place(path.name)) from exc
+def _unreadable(path: Path, error: OSError) -> Permanent:
+    return Permanent(Reason.SOURCE_INVALID, f"cannot be read: {error.strerror or error}", place=Place(path.name))
 
 
 def _read(read: Callable[[int], bytes], name: str, block: int = BLOCK_BYTES, line: int = 1) -> Iterator[Piece]:

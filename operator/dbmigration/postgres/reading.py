@@ -56,9 +56,13 @@ def source_of(session: Session, script: MigrationFile | Script, *, transaction: 
     kept = session.sources.get(key)
     if kept is not None:
         return kept
-    size = script.part.size_in(script.path)
-    if size <= _WHOLE_BYTES:
-        text = read_part(script.path, script.part)
+    try:
+        size = script.part.size_in(script.path)
+        text = read_part(script.path, script.part) if size <= _WHOLE_BYTES else None
+    except OSError as exc:
+        message = f"the file that was planned cannot be read any more: {exc.strerror or exc}"
+        raise Transient(Reason.SOURCE_CHANGING, message, place=Place(script.name)) from exc
+    if text is not None:
         _check(text_checksum(text, script.name), script.checksum, script.name)
         shape, parts = split_bytes(text, transaction, name=script.name, line=script.part.line)
     else:

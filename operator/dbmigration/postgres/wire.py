@@ -100,7 +100,7 @@ class Exchange:
         self._flush()
 
     def _feed(self, chunks: Iterable[bytes]) -> None:
-        failed: DbmigrationError | OSError | None = None
+        failed: DbmigrationError | None = None
         end: bytes | None = None
         try:
             for chunk in chunks:
@@ -109,7 +109,7 @@ class Exchange:
                     break
                 self._pgconn.put_copy_data(chunk)
                 self._flush()  # libpq would keep what the socket does not take
-        except (DbmigrationError, OSError) as error:
+        except DbmigrationError as error:
             failed, end = error, b"its data cannot be read"
         self._pgconn.put_copy_end(end)
         self._flush()

@@ -13,6 +13,7 @@ import urllib3
 from dbmigration.api.reasons import Reason
 from dbmigration.api.request import ArtifactRequest
 from dbmigration.errors import Permanent, Transient
+from dbmigration.migrations.room import no_room, temporary_folder
 from dbmigration.run.fetched import MOST_BYTES, Fetched, refuse_too_large
 from dbmigration.run.fill import fill, inside
 
@@ -25,8 +26,10 @@ _MOST_UNPACKED: Final = 8 * MOST_BYTES
 
 
 def fetch_artifact(request: ArtifactRequest, say: Callable[[str], None]) -> Fetched:
-    """Raises Transient SOURCE_UNAVAILABLE, SOURCE_CHANGING for bytes that are not those of the digest, and what `fill` raises."""
-    into = Path(tempfile.mkdtemp(prefix="dbmigration-files-"))
+    """Raises Transient SOURCE_UNAVAILABLE, also where there is no room for it, SOURCE_CHANGING for bytes that are not those of the digest,
+    and what `fill` raises.
+    """
+    into = temporary_folder("dbmigration-files-")
     with tempfile.TemporaryFile() as archive:
         size = _download(request, archive)
         say(f"got {request.source} at {request.revision}: {size / 1e6:.1f} MB, {request.digest}")
@@ -57,6 +60,11 @@ def _download(request: ArtifactRequest, archive: IO[bytes]) -> int:
                 refuse_too_large(size, 0, f"the artifact of {request.source}")
                 found.update(block)
                 archive.write(block)
+    except OSError as exc:
+        full = no_room(exc, Path(tempfile.gettempdir()))
+        if full is None:
+            raise
+        raise full from exc
     except urllib3.exceptions.HTTPError as exc:
         raise Transient(
             Reason.SOURCE_UNAVAILABLE,

@@ -9,6 +9,7 @@ from dbmigration.api.reasons import Reason
 from dbmigration.errors import Permanent, Place, Transient
 from dbmigration.migrations.config import read_config
 from dbmigration.migrations.digest import CONFIG_NAME
+from dbmigration.migrations.room import no_room
 from dbmigration.run.fetched import look_through, refuse_too_large
 
 FilesIn = Callable[[str], Iterator[tuple[str, Iterable[bytes]]]]
@@ -66,6 +67,9 @@ class _Writing:
                     refuse_too_large(self._bytes, self._files, self._what)
                     file.write(piece)
         except OSError as exc:
+            full = no_room(exc, self._into, name)
+            if full is not None:
+                raise full from exc
             raise Permanent(Reason.SOURCE_INVALID, f"cannot be written: {exc.strerror or exc}", place=Place(name)) from exc
 
 

@@ -2,7 +2,6 @@
 
 import re
 import shlex
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +17,7 @@ from dulwich.repo import Repo
 from dbmigration.api.reasons import Reason
 from dbmigration.api.request import GitRequest
 from dbmigration.errors import DbmigrationError, Permanent, Transient
+from dbmigration.migrations.room import temporary_folder
 from dbmigration.run.fetched import Fetched, refuse_too_large
 from dbmigration.run.fill import fill
 
@@ -45,8 +45,8 @@ def fetch_git(request: GitRequest, secret: Path, ca: Path, say: Callable[[str], 
     Raises Transient SOURCE_MISSING (repository, ref or folder), SOURCE_DENIED (who we are, or who they are), SOURCE_UNAVAILABLE, and what
     `fill` raises. No message holds anything of the Secret.
     """
-    place = Path(tempfile.mkdtemp(prefix="dbmigration-git-"))
-    into = Path(tempfile.mkdtemp(prefix="dbmigration-files-"))
+    place = temporary_folder("dbmigration-git-")
+    into = temporary_folder("dbmigration-files-")
     label = f"{request.url} at {request.commit or request.tag or request.branch}"
     with Repo.init_bare(str(place)) as repository:
         store = repository.object_store
