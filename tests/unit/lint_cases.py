@@ -80,7 +80,8 @@ FOUND: dict[str, tuple[Case, ...]] = {
     ),
     "nested-transaction": (
         Case("BEGIN;\nBEGIN; --!\nSELECT 1;\nCOMMIT;"),
-        Case("SELECT 1;\nCOMMIT; --!"),
+        Case("SELECT 1;\nCOMMIT; --!", severity="warning"),
+        Case("SELECT 1;\nROLLBACK; --!", severity="error"),
     ),
     "several-transactions": (
         Case("BEGIN;\nSELECT 1;\nCOMMIT;\nBEGIN; --!\nSELECT 1;\nCOMMIT;"),
@@ -140,6 +141,7 @@ FOUND: dict[str, tuple[Case, ...]] = {
             severity="error",
         ),
         Case("CREATE DOMAIN email AS text CHECK (value <> '');\nALTER TABLE app.users ADD x email; --!", severity="error"),
+        Case("ALTER TABLE app.users ADD a int,\n ADD x uuid DEFAULT gen_random_uuid(), --!\n ADD y serial;"),
     ),
     "change-column-type": (
         Case("ALTER TABLE app.users ALTER name TYPE varchar(10); --!", severity="error"),

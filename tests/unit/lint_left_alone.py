@@ -68,10 +68,15 @@ LEFT_ALONE: dict[str, tuple[Case, ...]] = {
     "drop-object": (
         Case("DROP VIEW IF EXISTS v; CREATE VIEW v AS SELECT 1;"),
         Case("CREATE TYPE mood AS ENUM ('sad'); DROP TYPE mood;"),
+        Case("DROP TYPE IF EXISTS mood; CREATE TYPE mood AS ENUM ('sad');"),
         Case("DROP TRIGGER IF EXISTS t ON app.users; DROP POLICY IF EXISTS p ON app.users;"),
     ),
     "drop-schema": (Case("CREATE SCHEMA x; DROP SCHEMA x;"),),
-    "drop-cascade": (Case("DROP TABLE app.users;"), Case("CREATE TEMP TABLE x (id int); DROP TABLE x CASCADE;")),
+    "drop-cascade": (
+        Case("DROP TABLE app.users;"),
+        Case("CREATE TEMP TABLE x (id int); DROP TABLE x CASCADE;"),
+        Case("DROP TRIGGER IF EXISTS touched ON app.users CASCADE; DROP POLICY own ON app.users CASCADE;"),
+    ),
     "truncate": (Case("CREATE TABLE app.x (id int); TRUNCATE app.x;"),),
     "delete-without-where": (
         Case("DELETE FROM app.users WHERE id = 1;"),

@@ -112,6 +112,15 @@ def test_clean_set_says_so() -> None:
     assert run("--dir", str(ROOT / "migrations")) == (0, "No findings.\n")
 
 
+def test_a_folder_without_a_migration_is_not_called_clean(tmp_path: Path) -> None:
+    status, out = run("--dir", str(tmp_path))
+    assert (status, "no .sql file" in out) == (0, True)
+    (tmp_path / "001_first").mkdir()
+    (tmp_path / "001_first" / "up.sql").write_text("SELECT 1;\n")
+    status, out = run("--dir", str(tmp_path))
+    assert (status, "001_first/up.sql" in out, "invalid-set" in out) == (1, True, True)
+
+
 def test_files_may_be_named_with_their_folder(folder: Path) -> None:
     (folder / "002_b.sql").write_text("SELECT 1;\n")
     status, out = run("--dir", str(folder), "--format", "json", str(folder / "001_a.sql"))

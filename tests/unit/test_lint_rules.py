@@ -55,6 +55,43 @@ def test_findings_never_hold_a_value(tmp_path: Path) -> None:
     assert secret not in "".join(finding.message for finding in found)
 
 
+def _message(folder: Path, rule: str, sql: str) -> str:
+    return next(finding.message for finding in _lint(folder, Case(sql)) if finding.rule == rule)
+
+
+def test_columns_that_one_statement_rewrites_for_are_one_finding_that_names_what_is_volatile(tmp_path: Path) -> None:
+    add = "ALTER TABLE app.users ADD x text DEFAULT upper(lower(random()::text || clock_timestamp() || random())), ADD y serial, ADD z int;"
+    message = _message(tmp_path, "add-column-rewrite", add)
+    assert "random() and clock_timestamp() are VOLATILE" in message
+    assert "upper" not in message
+    assert "x (and 1 more in this statement)" in message
+
+
+def test_a_generated_column_is_not_said_to_get_a_default_later(tmp_path: Path) -> None:
+    message = _message(tmp_path, "add-column-rewrite", "ALTER TABLE app.users ADD x int GENERATED ALWAYS AS (age * 2) STORED;")
+    assert "trigger" in message
+    assert "default" not in message
+
+
+@pytest.mark.parametrize(
+    ("sql", "shown", "placeholder"),
+    [
+        ("CREATE TABLE {schema}.x (id int);", '"{"', True),
+        ("CREATE TABLE :schema.x (id int);", '":"', True),
+        ("CREATE TABLE x (id int,);", '")"', False),
+        ("CREATE TABLE x (id int) t2x;", '"t2x"', False),
+        ("SELECT 1 '2';", "a value", False),
+        ("SELECT a 1;", "a value", False),
+    ],
+)
+def test_a_syntax_error_shows_the_word_it_stands_at_unless_it_may_be_a_value(
+    tmp_path: Path, sql: str, shown: str, *, placeholder: bool
+) -> None:
+    message = _message(tmp_path, "syntax-error", sql)
+    assert f"at or near {shown}" in message
+    assert ("placeholder" in message) is placeholder
+
+
 def test_rules_are_one_function_each() -> None:
     names = [rule.name for rule in RULES]
     assert len(names) == len(set(names))

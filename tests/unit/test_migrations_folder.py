@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from dbmigration.migrations import checksum
 from dbmigration.migrations.checksum import read_text, text_checksum
 from dbmigration.migrations.digest import digest_bytes
 from dbmigration.migrations.folder import read_set
+from dbmigration.migrations.layout import Layout, read_name
 from dbmigration.migrations.model import MigrationSet
 
 PLATFORM = Path(__file__).parents[2] / "migrations"
@@ -115,6 +117,41 @@ def test_a_misnamed_sql_file_is_an_error_that_says_what_name_is_expected(tmp_pat
         read(tmp_path, {"005_x.sql": "", name: "SELECT 1;"})
     assert (caught.value.reason, caught.value.place.file) == (Reason.SOURCE_INVALID, name)
     assert "NNN_name.sql" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("name", "better"),
+    [
+        ("5_x.sql", "005_x.sql"),
+        ("0_setup.sql", "000_setup.sql"),
+        ("005-Add things.sql", "005_Add_things.sql"),
+        ("00.01.02_first.sql", None),
+        ("2024-01-02-first.sql", None),
+        ("005_first.up.sql", None),
+        ("005_x.SQL", "005_x.sql"),
+        ("x5.sql", None),
+        ("005.sql", None),
+        ("005_é.sql", None),
+    ],
+)
+def test_a_misnamed_file_with_a_number_is_told_a_name_that_is_taken(tmp_path: Path, name: str, better: str | None) -> None:
+    with pytest.raises(Permanent) as caught:
+        read(tmp_path, {name: "SELECT 1;"})
+    found = re.search(r"could be (\S+)$", caught.value.message)
+    assert (found[1] if found else None) == better
+    assert better is None or read_name(better, Layout.NUMBERED)
+
+
+@pytest.mark.parametrize("below", ["20240101000000_init/migration.sql", "first/up.sql"])
+def test_a_set_that_is_kept_one_folder_deeper_is_no_empty_set(tmp_path: Path, below: str) -> None:
+    (tmp_path / below).parent.mkdir()
+    (tmp_path / below).write_text("SELECT 1;")
+    with pytest.raises(Permanent) as caught:
+        read_set(tmp_path)
+    assert caught.value.reason is Reason.SOURCE_INVALID
+    assert below in caught.value.message
+    (tmp_path / "001_a.sql").write_text("SELECT 1;")
+    assert [file.name for file in read_set(tmp_path).files] == ["001_a.sql"]
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,8 @@ def _show(findings: "tuple[Finding, ...]", directory: Path, output: Format, fail
         from importlib.metadata import version
 
         sys.stdout.write(f"{report.as_sarif(findings, directory, version('dbmigration-operator'))}\n")
+    elif not findings and not any(directory.glob("*.sql*")):
+        sys.stdout.write(f"There is no .sql file in {directory}.\n")
     else:
         for line in report.console(findings, directory, colour=wants_colour(sys.stdout)):
             sys.stdout.write(f"{line}\n")

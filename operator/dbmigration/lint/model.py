@@ -192,16 +192,17 @@ class Model:
         word = re.compile(rf"\b{re.escape(name)}\b", re.IGNORECASE)
         return any(word.search(text) for text in self.opaque)
 
-    def volatility(self, column: Column) -> Volatility | None:
-        """Of the column's default, knowing the functions that the set made."""
-        if column.default is not Volatility.UNKNOWN:
-            return column.default
+    def volatility(self, column: Column) -> tuple[Volatility | None, tuple[str, ...]]:
+        """(of the column's default, knowing the functions that the set made; the functions that make it so, each once)."""
+        if column.default is None or column.default is Volatility.FIXED:
+            return column.default, ()
         from dbmigration.lint.volatility import volatility_of
 
-        known = [self.functions[name] for name in column.functions if name in self.functions]
-        if Volatility.VOLATILE in known:
-            return Volatility.VOLATILE
-        return volatility_of(name for name in column.functions if name not in self.functions)
+        each = {name: self.functions[name] if name in self.functions else volatility_of((name,)) for name in column.functions}
+        for worst in (Volatility.VOLATILE, Volatility.UNKNOWN):
+            if found := tuple(name for name, volatility in each.items() if volatility is worst):
+                return worst, found
+        return Volatility.FIXED, ()
 
     def make_type(self, created: Create, file: str) -> None:
         self.types[created.name.name] = TypeModel(

@@ -30,7 +30,7 @@ def read_set(directory: Path, layout: Layout | None = None, *, seeds_beside: boo
     `layout` None: what dbmigration.toml says, else our own. `seeds_beside` False: seeds are among the migrations only, wherever
     dbmigration.toml says that they are kept (a ConfigMap is one folder). Ignores dotfiles (kubelet's `..data`), directories and names
     that do not end in .sql. Raises Permanent with file and line where there is one: SOURCE_INVALID (a misnamed or unreadable .sql, a
-    script without its migration, not UTF-8, a bad header, a bad dbmigration.toml), DUPLICATE_NUMBER, DEPENDENCY_MISSING,
+    script without its migration, not UTF-8, a bad header, a bad dbmigration.toml, files in folders below this one), DUPLICATE_NUMBER, DEPENDENCY_MISSING,
     UNKNOWN_ENVIRONMENT; Transient SOURCE_MISSING when there is no such folder.
     """
     names = _list_names(directory)
@@ -48,6 +48,8 @@ def read_set(directory: Path, layout: Layout | None = None, *, seeds_beside: boo
         _refuse_programs(directory, layout)
     migrations, scripts = _sort_by_role(names, layout)
     _refuse_duplicates(migrations, scripts)
+    if not migrations and not seed_names:
+        _refuse_folders_of_files(directory)
 
     base = str(directory)
     at = dict[str, Path]() if unpacked is None else unpacked.paths
@@ -121,6 +123,24 @@ def _list_names(directory: Path) -> list[str]:
 def _is_utf8(name: str) -> bool:
     """Bytes of a name that are not are surrogates to Python."""
     return name.isascii() or name.encode(errors="replace").decode() == name
+
+
+def _refuse_folders_of_files(directory: Path) -> None:
+    """A set that is kept one folder deeper is not an empty set, for which there would be nothing to do."""
+    below = sorted(
+        f"{entry.name}/{file.name}"
+        for entry in directory.iterdir()
+        if entry.is_dir() and not entry.name.startswith(".")
+        for file in entry.iterdir()
+        if file.suffix == ".sql"
+    )
+    if below:
+        raise Permanent(
+            Reason.SOURCE_INVALID,
+            f"there is no migration in {directory.name or directory}, but in folders below it: {', '.join(below[:3])}"
+            f"{' …' if len(below) > 3 else ''}. A set is one folder, so name that one, or, where a tool keeps each migration in a folder "
+            "of its own, copy each to NNN_name.sql and its way down to rollback-NNN.sql",
+        )
 
 
 def _unpacked(directory: Path, names: list[str]) -> "Unpacked | None":

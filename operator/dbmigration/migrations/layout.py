@@ -44,6 +44,7 @@ _MIGRATION: Final = re.compile(r"(\d{3,})_[A-Za-z0-9][A-Za-z0-9_-]*\.sql", re.AS
 _SCRIPT: Final = re.compile(r"(rollback|verify)-(\d{3,})\.sql", re.ASCII)
 _VERIFY: Final = re.compile(r"verify-(\d+)\.sql", re.ASCII)
 _DIGITS_FIRST: Final = re.compile(r"(\d+)[^/]*\.sql", re.ASCII)
+_NUMBER_FIRST: Final = re.compile(r"(\d+)[-_ ]+([a-z].*)\.sql", re.ASCII | re.IGNORECASE)
 _GOOSE: Final = re.compile(r"(\d+)_[^/]+\.sql", re.ASCII)
 _UP_DOWN: Final = re.compile(r"(\d+)_[^/]*\.(up|down)\.sql", re.ASCII)
 _FLYWAY: Final = re.compile(r"([VU])(\d+(?:[._]\d+)*)__[^/]+\.sql", re.ASCII)
@@ -113,6 +114,8 @@ def refusal(names: list[str], layout: Layout) -> Permanent:
     message = f"is misnamed{others}: {_WANTED[layout]}"
     if layout is Layout.NUMBERED and (guess := _guess(names)):
         message += f'. If these are files of {guess}, say so: layout = "{guess}" in dbmigration.toml, or --layout {guess}'
+    elif layout is Layout.NUMBERED and (better := _mended(first)):
+        message += f". Its name could be {better}"
     if layout is Layout.FLYWAY and first.startswith("R__"):
         message = (
             f"is a repeatable migration of Flyway{others}, and only versioned ones (V…) are run from here: move what it makes into a new "
@@ -121,6 +124,12 @@ def refusal(names: list[str], layout: Layout) -> Permanent:
     if layout is Layout.GOOSE and first.endswith(".go"):
         message = f"is a migration in Go{others}, which only goose can run: write it in SQL, or let goose apply it and import its history"
     return Permanent(Reason.SOURCE_INVALID, message, place=Place(first))
+
+
+def _mended(name: str) -> str | None:
+    """The same name as our own files have it: 5-Add things.sql is 005_Add_things.sql. None: it is not one number and words."""
+    match = None if _UP_DOWN.fullmatch(name) else _NUMBER_FIRST.fullmatch(name)
+    return f"{match[1]:0>3}_{re.sub(r'[^A-Za-z0-9_-]+', '_', match[2])}.sql" if match else None
 
 
 def is_program(name: str) -> bool:

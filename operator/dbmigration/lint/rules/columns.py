@@ -23,31 +23,50 @@ def add_column_not_null(add: op.AddColumn, c: Context) -> Iterator[Hit]:
 
 @operation_rule(Severity.ERROR, "ADD COLUMN writes every row of an existing table anew", op.AddColumn, by_size=True)
 def add_column_rewrite(add: op.AddColumn, c: Context) -> Iterator[Hit]:
-    if c.is_new(add.table) or _is_there(add, c):
+    """The columns of one ALTER TABLE are written in one pass, so they are one finding."""
+    found = None if c.is_new(add.table) else _rewriting(add, c)
+    if found is None:
+        return
+    severity, why = found
+    alike = [
+        other
+        for other in c.statement.operations
+        if isinstance(other, op.AddColumn) and other.table == add.table and (again := _rewriting(other, c)) and again[0] is severity
+    ]
+    if alike[0] is not add:
         return
     column = add.column
-    _, constrained = c.model.resolve(column.type)
-    volatility = c.model.volatility(column)
-    severity = None
-    if column.serial or column.identity:
-        why = "each row gets a number of its own"
-    elif column.generated:
-        why = "a GENERATED … STORED value is computed for each row"
-    elif constrained:
-        why = f"its type {column.type} is a domain with constraints, which each row has to meet"
-    elif volatility is Volatility.VOLATILE:
-        why = f"{', '.join(column.functions)}() is VOLATILE and gives each row a value of its own"
-    elif volatility is Volatility.UNKNOWN:
-        why, severity = f"{', '.join(column.functions)}() is VOLATILE unless it was declared otherwise", Severity.WARNING
-    else:
-        return
+    others = f" (and {len(alike) - 1} more in this statement)" if len(alike) > 1 else ""
+    plain = "as a plain column that a trigger fills" if column.generated else "without it, set the default afterwards"
     yield Hit(
-        f"nobody can read or write {add.table} while all of it is written anew: {why}. Add {column.name} without it, set the default "
-        "afterwards, fill old rows in batches",
+        f"nobody can read or write {add.table} while all of it is written anew: {why}. "
+        f"Add {column.name}{others} {plain}, fill old rows in batches",
         at=column.at,
         table=add.table,
         severity=severity,
     )
+
+
+def _rewriting(add: op.AddColumn, c: Context) -> tuple[Severity | None, str] | None:
+    """(severity, None: the rule's own; why every row is written), None when none is."""
+    if _is_there(add, c):
+        return None
+    column = add.column
+    _, constrained = c.model.resolve(column.type)
+    volatility, functions = c.model.volatility(column)
+    if column.serial or column.identity:
+        return None, "each row gets a number of its own"
+    if column.generated:
+        return None, "a GENERATED … STORED value is computed for each row"
+    if constrained:
+        return None, f"its type {column.type} is a domain with constraints, which each row has to meet"
+    calls = " and ".join(f"{name}()" for name in functions)
+    verb = "is" if len(functions) == 1 else "are"
+    if volatility is Volatility.VOLATILE:
+        return None, f"{calls} {verb} VOLATILE, so each row gets a value of its own"
+    if volatility is Volatility.UNKNOWN:
+        return Severity.WARNING, f"{calls} {verb} VOLATILE unless declared otherwise"
+    return None
 
 
 @operation_rule(Severity.ERROR, "ALTER COLUMN TYPE writes every row anew", op.ChangeType, roles=NO_VERIFY, by_size=True)

@@ -9,6 +9,9 @@ from dbmigration.lint.definitions import RELATIONS, Object
 from dbmigration.lint.finding import Severity
 from dbmigration.lint.rule import Hit, operation_rule
 
+_NEEDED_BY_NOTHING: Final = (Object.TRIGGER, Object.POLICY)
+"""No object of PostgreSQL depends on one of these: CASCADE behind it drops nothing."""
+
 _USED_BY_CODE: Final = (
     Object.VIEW,
     Object.MATERIALIZED_VIEW,
@@ -19,6 +22,9 @@ _USED_BY_CODE: Final = (
     Object.EXTENSION,
     Object.FOREIGN_TABLE,
 )
+
+_MADE_AGAIN: Final = (Object.VIEW, Object.MATERIALIZED_VIEW, Object.FUNCTION, Object.TYPE, Object.DOMAIN)
+"""What code finds again under its name, as soon as the script is committed, when the script makes it anew."""
 
 
 @operation_rule(Severity.ERROR, "A table, with all its rows, is dropped", op.Drop)
@@ -46,7 +52,7 @@ def drop_object(drop: op.Drop, c: Context) -> Iterator[Hit]:
     type_ = c.model.types.get(drop.name.name)
     if drop.kind in (Object.TYPE, Object.DOMAIN) and type_ is not None and type_.file == c.script.name:
         return
-    if drop.kind in (Object.VIEW, Object.FUNCTION) and c.is_made_again(drop):
+    if drop.kind in _MADE_AGAIN and c.is_made_again(drop):
         return
     yield Hit(f"code that still uses {drop.kind.value} {drop.name} fails from the commit on: release code that does not, first")
 
@@ -100,7 +106,7 @@ def update_without_where(update: op.Update, c: Context) -> Iterator[Hit]:
 
 @operation_rule(Severity.WARNING, "CASCADE drops what the file does not name", op.Drop, op.DropColumn)
 def drop_cascade(drop: op.Drop | op.DropColumn, c: Context) -> Iterator[Hit]:
-    if not drop.cascade:
+    if not drop.cascade or (isinstance(drop, op.Drop) and drop.kind in _NEEDED_BY_NOTHING):
         return
     if isinstance(drop, op.DropColumn):
         what, new = f"column {drop.table}.{drop.column}", c.is_new_column(drop.table, drop.column)

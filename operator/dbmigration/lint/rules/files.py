@@ -49,7 +49,7 @@ def syntax_error(view: ScriptView) -> Iterator[Hit]:
     for statement in view.script.statements:
         if statement.problem is not None:
             message, at = statement.problem
-            yield Hit(f"{_without_values(message)} (by the grammar of PostgreSQL 18)", line=statement.line_at(at))
+            yield Hit(f"{_without_values(message)} (by the grammar of PostgreSQL 18){_placeholder(message)}", line=statement.line_at(at))
 
 
 @script_rule(Severity.ERROR, "What cannot be run in any way", roles=ALL_ROLES)
@@ -75,6 +75,15 @@ def password_in_file(password: op.Password, _: Context) -> Iterator[Hit]:
     yield Hit(f"{password.what} is in the repository, in its backups and in the server's log from now on: set it outside of the migrations")
 
 
+_SHOWN = re.compile(r"""at or near "(?:[^\W\d][\w$]*|[^\w\s'"$]+)"$""")
+_PLACEHOLDER = re.compile(r"""at or near "(?:[:{}%<@?]|\$\{)""")
+
+
 def _without_values(message: str) -> str:
-    """The parser quotes what it stumbled over, which may be a literal with a value in it."""
-    return re.sub(r"""(at or near )"(?![A-Za-z_(),;.=\[\]]+")[^\n]*""", r"\1a value", message)
+    """The parser quotes what it stumbled over, which may be a literal with a value in it. A word or a sign is none."""
+    return message if _SHOWN.search(message) else re.sub(r'(at or near )"[^\n]*', r"\1a value", message)
+
+
+def _placeholder(message: str) -> str:
+    """What templates and psql's variables begin with is in hardly any other place a syntax error."""
+    return ". A placeholder? Nothing is replaced in a file: write out what it stands for" if _PLACEHOLDER.search(message) else ""

@@ -33,6 +33,7 @@ def nested_transaction(view: ScriptView) -> Iterator[Hit]:
             yield Hit(
                 "no transaction is open here: PostgreSQL only warns, and what stands above was committed piece by piece",
                 line=statement.line,
+                severity=Severity.WARNING if statement.kind is Kind.COMMIT else None,  # what it asks for has happened
             )
 
 
