@@ -62,12 +62,28 @@ def test_plan_changes_nothing_shows_how_each_file_runs_and_can_exit_with_4(datab
     succeeds(database, "plan", *staging(folder))
 
 
-def test_plan_refuses_what_apply_would_refuse_before_any_sql(database: Database, folder: Path) -> None:
-    (folder / "002_two.sql").write_text("SELECT 1;\n\\copy two from stdin\n")
+def test_a_set_of_hundreds_is_not_named_file_by_file_in_one_line(database: Database, tmp_path: Path) -> None:
+    for number in range(1, 41):
+        (tmp_path / f"{number:03}_file.sql").write_text("SELECT 1;\n" if number < 40 else "SELECT nothing;\n")
+    ended = dbmigration(database, "apply", "--dir", str(tmp_path))
+    assert (ended.status, "40 pending: 001_file.sql, " in ended.out, "010_file.sql and 30 more\n" in ended.out) == (1, True, True)
+    assert "applied in this run: 001_file.sql" in ended.err
+    assert "and 29 more" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("002_two.sql", "SELECT 1;\n\\copy two from stdin\n", ":2: error: MetaCommand"),
+        ("verify-002.sql", "SELECT true;\nCOMMIT;\n", ": error: SourceInvalid"),
+    ],
+)
+def test_plan_refuses_what_apply_would_refuse_before_any_sql(database: Database, folder: Path, name: str, text: str, said: str) -> None:
+    (folder / name).write_text(text)
     for command in ("plan", "apply"):
         ended = dbmigration(database, command, *staging(folder))
         assert ended.status == 1
-        assert ended.err.startswith(f"{folder / '002_two.sql'}:2: error: MetaCommand")
+        assert ended.err.startswith(f"{folder / name}{said}")
     assert tables(database) == ""
 
 

@@ -95,6 +95,22 @@ def test_an_adopted_table_is_never_dropped_and_the_rollback_that_needs_it_gone_s
     assert applied_names(database, HistoryTable("app", "h")) == ["001_app.sql"]
 
 
+def test_a_table_that_others_depend_on_has_nothing_to_do_with_the_history(database: Database, tmp_path: Path) -> None:
+    files = write_files(
+        tmp_path,
+        {
+            "001_a.sql": "CREATE TABLE a (id int PRIMARY KEY);\nCREATE TABLE b (a int REFERENCES a);\n",
+            "rollback-001.sql": "DROP TABLE a;\n",
+            "002_b.sql": "SELECT 1;\n",
+        },
+    )
+    apply_all(database, files)
+    with pytest.raises(Permanent) as caught, database.connect() as session:
+        roll_back(session, files, "001_a.sql")
+    assert (caught.value.place.sqlstate, caught.value.place.line) == ("2BP01", 1)
+    assert "history" not in caught.value.message
+
+
 def test_a_right_that_is_missing_on_the_history_rolls_the_file_back_and_is_for_a_person_to_grant(
     database: Database, tmp_path: Path
 ) -> None:

@@ -109,6 +109,18 @@ def test_a_rollback_that_fails_is_named_with_its_line_and_the_next_file_is_tried
     assert ended.err.startswith(f"{tmp_path}/rollback-003.sql:2: error: SqlFailed (SQLSTATE 42P01)")
 
 
+def test_there_is_never_more_than_one_scratch_database_however_many_rollbacks_are_wrong(database: Database, tmp_path: Path) -> None:
+    alone = f"DO $$ BEGIN ASSERT (SELECT count(*) = 1 FROM pg_database WHERE datname LIKE '{PREFIX}%'); END $$;\n"
+    files = dict[str, str]()
+    for number in range(1, 5):
+        files |= {f"00{number}_t.sql": f"{alone}CREATE TABLE t{number} (id int);\n", f"rollback-00{number}.sql": "SELECT 1;\n"}
+    write_files(tmp_path, files)
+    ended = tried(database, tmp_path)
+    assert outcomes(ended) == dict.fromkeys(("001", "002", "003", "004"), "failed")
+    assert "AssertError" not in ended.err
+    assert ended.err.count("the schema is not what it was before") == 4
+
+
 def test_a_statement_that_takes_too_long_fails_its_file_and_no_other(database: Database, tmp_path: Path) -> None:
     slow = {
         "003_x.sql": "SELECT 1;\n",

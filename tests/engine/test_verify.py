@@ -24,6 +24,7 @@ BODY = "BEGIN;\nCREATE TABLE t (id int);\nINSERT INTO t VALUES (1);\nSELECT set_
         ("SELECT 1;\nSELECT\n  1/0;\n", 2, "22012", None),
         ("SELECT 1;\nSELECT nothing FROM t;\n", 2, "42703", None),
         ("BEGIN;\nSELECT false AS inside;\nCOMMIT;\n", 2, None, "inside"),
+        ("-- as Sqitch has them\nBEGIN;\nSELECT false AS inside;\nROLLBACK;\n", 3, None, "inside"),
     ],
 )
 def test_a_failed_verification_rolls_its_file_back(
@@ -50,6 +51,8 @@ def test_a_failed_verification_rolls_its_file_back(
         "INSERT INTO t VALUES (2);\nSELECT count(*) = 2 FROM t;\nDROP TABLE t;\nSET search_path = nowhere;\n",
         "",
         "DO $$ BEGIN ASSERT (SELECT count(*) FROM t) = 1; END $$;",
+        "BEGIN;\nINSERT INTO t VALUES (2);\nSELECT count(*) = 2 FROM t;\nROLLBACK;\n-- the end\n",
+        "BEGIN ISOLATION LEVEL READ COMMITTED;\nDELETE FROM t;\nABORT",
     ],
 )
 def test_what_a_passing_verification_does_is_undone(database: Database, tmp_path: Path, verify: str) -> None:
@@ -83,9 +86,12 @@ def test_a_re_run_fails_when_the_database_has_changed_and_changes_nothing(databa
     assert database.psql("TABLE t") == "1\n3"
 
 
-def test_a_verify_script_that_ends_transactions_is_refused_before_any_sql(database: Database, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "verify", ["SELECT true;\nCOMMIT;\nSELECT true;\n", "BEGIN;\nSELECT true;\nROLLBACK;\nDELETE FROM t;\n", "ROLLBACK;\nSELECT true;\n"]
+)
+def test_a_verify_script_that_ends_transactions_is_refused_before_any_sql(database: Database, tmp_path: Path, verify: str) -> None:
     with pytest.raises(Permanent) as caught:
-        apply_all(database, write_files(tmp_path, {"001_t.sql": BODY, "verify-001.sql": "SELECT true;\nCOMMIT;\nSELECT true;\n"}))
+        apply_all(database, write_files(tmp_path, {"001_t.sql": BODY, "verify-001.sql": verify}))
     assert (caught.value.reason, caught.value.place.file) == (Reason.SOURCE_INVALID, "verify-001.sql")
     assert database.psql("SELECT to_regclass('t') IS NULL") == "t"
 

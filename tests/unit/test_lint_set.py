@@ -131,6 +131,13 @@ def test_verify_script_is_only_parsed(tmp_path: Path) -> None:
     assert found(tmp_path) == [("syntax-error", "verify-001.sql", 1)]
 
 
+def test_verify_script_that_no_run_takes_is_found(tmp_path: Path) -> None:
+    write(tmp_path, _001_a="CREATE TABLE a (id bigint);", verify_001="BEGIN;\nSELECT true;\nROLLBACK;\n")
+    assert found(tmp_path) == []
+    write(tmp_path, verify_001="SELECT true;\nCOMMIT;\n")
+    assert found(tmp_path) == [("not-runnable", "verify-001.sql", None)]
+
+
 def test_folder_that_is_no_set_is_one_finding(tmp_path: Path) -> None:
     write(tmp_path, _001_a="SELECT 1;", _001_b="SELECT 2;")
     (finding,) = check_folder(tmp_path)

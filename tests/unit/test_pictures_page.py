@@ -47,6 +47,13 @@ def test_each_migration_has_an_entry_with_what_the_requirements_ask_for(folder: 
     assert "`dbmigration apply --environment production --backup-dir backups --target 002`\n" in second
 
 
+def test_a_file_of_a_thousand_functions_does_not_name_them_all(tmp_path: Path) -> None:
+    (tmp_path / "001_x.sql").write_text("".join(f"CREATE FUNCTION f{n}() RETURNS int LANGUAGE sql AS 'SELECT 1';\n" for n in range(1000)))
+    page = as_page(read_set(tmp_path), beside=tmp_path)
+    assert "`f0`, `f1`" in page
+    assert re.search(r"- functions .* and 960 more$", page, re.MULTILINE)
+
+
 def test_no_migrations_and_numbers_that_are_times_are_no_trouble(tmp_path: Path) -> None:
     assert "dbmigration new" in as_page(read_set(tmp_path), beside=tmp_path)
     (tmp_path / "20260203040506_x.sql").write_text("SELECT 1;")

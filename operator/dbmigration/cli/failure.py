@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from dbmigration.api.reasons import Reason
 from dbmigration.errors import LACKS_RIGHT, DbmigrationError, Transient, Usage
+from dbmigration.run.progress import some
 
 if TYPE_CHECKING:
     from dbmigration.run.result import RunResult
@@ -30,7 +31,6 @@ _NEXT = {
 _AS_IT_IS = (Reason.SQL_FAILED, Reason.VERIFY_FAILED, Reason.SEED_FAILED)
 _TAKEN = ("42P04", "42P06", "42P07", "42701", "42710", "42723")
 """PostgreSQL's duplicate_database, _schema, _table, _column, _object and _function."""
-_NAMES_SHOWN = 10
 
 
 def print_failure(
@@ -91,15 +91,15 @@ def _standing(result: "RunResult") -> Iterator[str]:
     if result.declared is not None:
         yield f"backup: {result.declared}"
     if result.applied:
-        yield f"applied in this run: {_names([done.name for done in result.applied])}"
+        yield f"applied in this run: {some([done.name for done in result.applied])}"
     if result.undone:
-        yield f"undone again: {_names([done.name for done in result.undone])}"
+        yield f"undone again: {some([done.name for done in result.undone])}"
     if result.not_undone:
-        yield f"NOT undone: {_names(list(reversed(result.not_undone)))}"
+        yield f"NOT undone: {some(list(reversed(result.not_undone)))}"
     if result.rolled_back:
-        yield f"rolled back in this run: {_names([done.name for done in result.rolled_back])}"
+        yield f"rolled back in this run: {some([done.name for done in result.rolled_back])}"
     elif result.plan is not None and (waiting := result.pending()):
-        yield f"not applied: {_names(list(waiting))}"
+        yield f"not applied: {some(list(waiting))}"
     elif result.plan is not None and not result.applied:
         yield "nothing was changed"
 
@@ -125,7 +125,3 @@ def _path(name: str, directory: Path | None) -> str:
     """As an editor can open it, when it is a file of the set."""
     path = None if directory is None else directory / name
     return str(path) if path is not None and path.exists() else name
-
-
-def _names(names: list[str]) -> str:
-    return ", ".join(names[:_NAMES_SHOWN]) + (f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else "")

@@ -165,13 +165,14 @@ def _read_to_the_end(result: "RunResult") -> "RunResult":
     """What `apply` refuses before it does anything (a psql command, a quote that never ends), `plan` refuses too."""
     from dbmigration.errors import DbmigrationError
     from dbmigration.migrations.script import inspect
+    from dbmigration.migrations.shape import verify_shape
 
     if result.plan is not None and result.error is None:
         try:
             for file in (*result.plan.pending, *result.plan.pending_seeds):
                 inspect(file.path, file.header.transaction, file.part)
                 if file.verify is not None:
-                    inspect(file.verify.path, None)
+                    verify_shape(inspect(file.verify.path, file.verify.transaction), file.verify.name)
         except DbmigrationError as error:
             result.error = error
     return result

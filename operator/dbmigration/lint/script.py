@@ -19,6 +19,7 @@ from dbmigration.migrations.checksum import BLOCK_BYTES, BOM
 from dbmigration.migrations.model import Script as ScriptFile
 from dbmigration.migrations.part import WHOLE, Part, open_part, read_part
 from dbmigration.migrations.script import inspect, inspect_bytes, read_statements, read_statements_from
+from dbmigration.migrations.shape import verify_shape
 from dbmigration.migrations.statements import CopyData, Kind, Statement
 
 WHOLE_BYTES: Final = 1024 * 1024
@@ -104,13 +105,15 @@ def read_script(path: Path, role: Role, *, transaction: bool | None, size: int, 
             marked = may_hold_ignores(data)
             blocks = [data]
             parts = read_statements_from(data, name=path.name, line=part.line)
-            shape = inspect_bytes(data, transaction, name=path.name, line=part.line) if role is not Role.VERIFY else None
+            shape = inspect_bytes(data, transaction, name=path.name, line=part.line)
         else:
             with open_part(path, part) as file:
                 blocks = [file.read(BLOCK_BYTES)]
             marked = any(may_hold_ignores(block) for block in _overlapping(path))
             parts = read_statements(path, part)
-            shape = inspect(path, transaction, part) if role is not Role.VERIFY else None
+            shape = inspect(path, transaction, part)
+        if role is Role.VERIFY:
+            shape = verify_shape(shape, path.name)
     except Permanent as refusal:
         script.refused = refusal
         shape = None

@@ -30,8 +30,8 @@ def read_set(directory: Path, layout: Layout | None = None, *, seeds_beside: boo
     `layout` None: what dbmigration.toml says, else our own. `seeds_beside` False: seeds are among the migrations only, wherever
     dbmigration.toml says that they are kept (a ConfigMap is one folder). Ignores dotfiles (kubelet's `..data`), directories and names
     that do not end in .sql. Raises Permanent with file and line where there is one: SOURCE_INVALID (a misnamed or unreadable .sql, a
-    script without its migration, not UTF-8, a bad header, a bad dbmigration.toml, files in folders below this one), DUPLICATE_NUMBER, DEPENDENCY_MISSING,
-    UNKNOWN_ENVIRONMENT; Transient SOURCE_MISSING when there is no such folder.
+    script without its migration, not UTF-8, a bad header, a bad dbmigration.toml, no file but in folders below this one),
+    DUPLICATE_NUMBER, DEPENDENCY_MISSING, UNKNOWN_ENVIRONMENT; Transient SOURCE_MISSING when there is no such folder.
     """
     names = _list_names(directory)
     unpacked = _unpacked(directory, names)

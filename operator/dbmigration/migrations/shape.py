@@ -9,6 +9,20 @@ from dbmigration.migrations.statements import Kind, Shape
 from dbmigration.migrations.tree import enum_value_added
 
 
+def verify_shape(shape: Shape, name: str) -> Shape:
+    """How a verify script of this shape runs: in a transaction that is rolled back, as its own BEGIN; … ROLLBACK; says where it has that.
+
+    Raises Permanent SOURCE_INVALID for a script that could not be undone.
+    """
+    if shape.transactional:
+        return shape
+    if shape.undoes_itself:
+        return shape._replace(transactional=True, why=None, strip_outer=True)
+    why = shape.why or "it says so itself"
+    message = f"a verify script runs in a transaction that is rolled back, and this one cannot: {why}"
+    raise Permanent(Reason.SOURCE_INVALID, message, place=Place(name))
+
+
 @dataclass(slots=True)
 class ShapeFinder:
     """Is shown every statement in order, then asked for the `shape`.
@@ -21,6 +35,8 @@ class ShapeFinder:
     count: int = 0
     _why: str | None = None  # the first certain reason against one transaction
     _why_line: int = 0
+    _reasons: int = 0
+    _undone: bool = False  # the file's own transaction ended with ROLLBACK
     _guess: str | None = None  # the first reasoned guess against it
     _begin_line: int = 0  # of the file's own transaction that is open, 0 when none is
     _begin_sql: bytes | None = None
@@ -64,7 +80,8 @@ class ShapeFinder:
             if self.transaction:
                 message = f"the header says Transaction: single, but {self._why}: change the header or move the statement to another file"
                 raise self._invalid(self._why_line, message)
-            return Shape(False, f"line {self._why_line}: {self._why}", False, self.count)
+            undoes_itself = self._undone and self._reasons == 1
+            return Shape(False, f"line {self._why_line}: {self._why}", False, self.count, self._begin_sql, undoes_itself)
         if self._guess is not None and self.transaction is None and not self._transactions:
             return Shape(False, self._guess, False, self.count)
         return Shape(True, None, self._transactions == 1, self.count, self._begin_sql)
@@ -90,6 +107,7 @@ class ShapeFinder:
             return
         if verdict.kind is Kind.ROLLBACK:
             self._refuse(line, "ROLLBACK ends the file's own transaction")
+            self._undone = True
         words = sql.rstrip(b"; \t\r\n").upper().split()
         if words[-2:] == [b"AND", b"CHAIN"]:
             self._refuse(line, f"{verdict.what} AND CHAIN begins a second transaction")
@@ -126,6 +144,7 @@ class ShapeFinder:
                 return
 
     def _refuse(self, line: int, why: str) -> None:
+        self._reasons += 1
         if self._why is None:
             self._why, self._why_line = why, line
 

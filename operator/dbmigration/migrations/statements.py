@@ -52,6 +52,7 @@ class Shape(NamedTuple):
     `transactional`: in one transaction together with its history row. `why`: what forbids that, with the line, None when nothing does.
     `strip_outer`: the file's own single BEGIN … COMMIT is to be left out by whoever runs it in their transaction; `begin_sql` is that
     BEGIN where it has options (ISOLATION LEVEL …): run `BEGIN` with them. `statements` counts the outer BEGIN and COMMIT too.
+    `undoes_itself`: nothing forbids it but that the file's own single transaction ends with ROLLBACK.
     """
 
     transactional: bool
@@ -59,3 +60,4 @@ class Shape(NamedTuple):
     strip_outer: bool
     statements: int
     begin_sql: bytes | None = None
+    undoes_itself: bool = False

@@ -15,6 +15,8 @@ _DATE_DIGITS: Final = 8
 """Numbers with so many digits are dates or timestamps: nobody can say the next one."""
 _GRAPH_NODES: Final = 60
 """A bigger graph is no picture for a README any more."""
+_LISTED: Final = 40
+"""So many things of a kind are named: a file of a thousand functions has no line of a thousand names."""
 
 
 def as_page(files: MigrationSet, *, beside: Path) -> str:
@@ -99,7 +101,11 @@ def _grouped(items: tuple[tuple[str, str], ...]) -> list[str]:
     groups = dict[str, list[str]]()
     for words, what in items:
         groups.setdefault(words, []).append(what)
-    return [f"{words} {', '.join(several)}" for words, several in groups.items()]
+    return [f"{words} {', '.join(several[:_LISTED])}{_more(len(several) - _LISTED)}" for words, several in groups.items()]
+
+
+def _more(count: int) -> str:
+    return f" and {count} more" if count > 0 else ""
 
 
 def _tree(table: TableEffect) -> Iterator[str]:

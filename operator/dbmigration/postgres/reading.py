@@ -131,17 +131,18 @@ def _with_data(read: Iterable[Read]) -> Iterator[tuple[Statement, Iterable[bytes
 
 
 def feed(sender: Sender, source: Source, ticker: Ticker | None, *, verifies: bool = False) -> Fed:
-    """Hand the script's statements to `sender`, without its own outer BEGIN and COMMIT. What was sent of them has run afterwards.
+    """Hand the script's statements to `sender`, without its own outer BEGIN and COMMIT, or a verify script's ROLLBACK.
 
-    Raises as `statements_with_data` does.
+    What was sent of them has run afterwards. Raises as `statements_with_data` does.
     """
+    outer = (Kind.BEGIN, Kind.ROLLBACK if source.shape.undoes_itself else Kind.COMMIT)
     bytes_done = 0
     count = 0
     line = 1
     try:
         for statement, chunks in statements_with_data(source):
             bytes_done += len(statement.sql)
-            if source.shape.strip_outer and statement.kind in (Kind.BEGIN, Kind.COMMIT):
+            if source.shape.strip_outer and statement.kind in outer:
                 continue
             count += 1
             line = statement.line

@@ -153,7 +153,7 @@ def rollback_in_transaction(task: Task, *, kind: str, lock_timeout_ms: int, atte
         sender.say(f"SELECT {record.TRANSACTION_MS}", "COMMIT")
         sender.flush()
     except Permanent as error:
-        if error.place.sqlstate == _STILL_DEPENDED_UPON and not droppable:
+        if error.place.sqlstate == _STILL_DEPENDED_UPON and not droppable and _drops_schema(error.place.statement, task.table.schema):
             error.message += (
                 f"; if it is the history table {task.table}: it was not made by this tool or has rows of other files, so it stays. "
                 "Save and drop it yourself, or leave its schema in the rollback script"
@@ -161,6 +161,10 @@ def rollback_in_transaction(task: Task, *, kind: str, lock_timeout_ms: int, atte
         raise
     lock.look(session)
     return Ran(rows.duration_ms, fed.statements)
+
+
+def _drops_schema(statement: str | None, schema: str) -> bool:
+    return statement is not None and statement[:11].upper() == "DROP SCHEMA" and schema in statement
 
 
 class _Rows:

@@ -6,6 +6,7 @@ from psycopg.pq.abc import PGresult
 from dbmigration.api.reasons import Reason
 from dbmigration.errors import Permanent, Place
 from dbmigration.migrations.model import MigrationFile, Script
+from dbmigration.migrations.shape import verify_shape
 from dbmigration.postgres import record
 from dbmigration.postgres.batch import Piece, Sender
 from dbmigration.postgres.reading import Source, feed, source_of
@@ -55,14 +56,7 @@ class Verdict:
 def verify_source(session: Session, script: Script) -> Source:
     """Raises Permanent SOURCE_INVALID for a script that could not be undone."""
     source = source_of(session, script, transaction=script.transaction)
-    if not source.shape.transactional:
-        why = source.shape.why or "it says so itself"
-        raise Permanent(
-            Reason.SOURCE_INVALID,
-            f"a verify script runs in a transaction that is rolled back, and this one cannot: {why}",
-            place=Place(script.name),
-        )
-    return source
+    return source._replace(shape=verify_shape(source.shape, script.name))
 
 
 def add_verify(sender: Sender, source: Source) -> None:

@@ -72,7 +72,7 @@ def replay(
     chosen = tuple(files)
     with scratch_server(place, say) as server:
         if server.shared:
-            refuse_server_wide(file._replace(rollback=None) for file in chosen)
+            refuse_server_wide((file._replace(rollback=None) for file in chosen), "dbmigration verify --against-files")
         settings = Settings(execution=options.execution)
         with (
             scratch_database(server, say) as conninfo,

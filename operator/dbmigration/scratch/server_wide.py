@@ -92,8 +92,11 @@ _DYNAMIC: Final = re.compile(r"\bexecute\b(?:'(?:[^']|'')*'|[^;'])*", re.IGNOREC
 """An EXECUTE of PL/pgSQL up to its semicolon."""
 
 
-def refuse_server_wide(files: Iterable[MigrationFile], where: str = "the scratch database would be on a server") -> None:
-    """Raises Permanent REHEARSAL_UNSAFE with file and line for the first statement of the files, or of their scripts, that is."""
+def refuse_server_wide(files: Iterable[MigrationFile], command: str = "dbmigration test") -> None:
+    """Raises Permanent REHEARSAL_UNSAFE with file and line for the first statement of the files, or of their scripts, that is.
+
+    `command` is what was asked for, and has --private.
+    """
     for file in files:
         for script in (file, file.rollback, file.verify):
             if script is None:
@@ -101,7 +104,8 @@ def refuse_server_wide(files: Iterable[MigrationFile], where: str = "the scratch
             for line, what in server_wide(script):
                 raise Permanent(
                     Reason.REHEARSAL_UNSAFE,
-                    f"{what} touches the whole server, and {where} that others use: try it with `dbmigration test --private`",
+                    f"{what} touches the whole server, and the scratch database would be on a server that others use: "
+                    f"`{command} --private` starts one for it",
                     place=Place(script.name, line),
                 )
 
