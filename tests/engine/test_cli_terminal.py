@@ -85,3 +85,20 @@ def test_a_terminal_gets_a_table_a_bar_and_a_question(database: Database, folder
     assert (status, tables(database)) == (-signal.SIGINT, "one two")
     status, _ = on_a_terminal(database, ["rollback", "002", *staging(folder)], "y\n", when="[y/N]")
     assert (status, tables(database)) == (0, "one")
+
+
+def test_a_run_goes_on_when_nobody_reads_its_lines_any_more(database: Database, folder: Path, tmp_path: Path) -> None:
+    """As with `| head -1`: what it does to the database is not decided by a pager, and its status is its own."""
+    words = ["apply", *staging(folder), "--backup-dir", str(tmp_path / "b")]
+    for _ in range(2):
+        reading, writing = os.pipe()
+        os.close(reading)
+        try:
+            done = subprocess.run(
+                [*COMMAND, *words], env=environment_of(database), stdout=writing, stderr=subprocess.PIPE, timeout=WITHIN_S, check=False
+            )
+        finally:
+            os.close(writing)
+        assert (done.returncode, done.stderr) == (0, b"")
+    assert tables(database) == "one two"
+    assert len(list((tmp_path / "b").glob("*.dump"))) == 1

@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,9 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dbmigration.api.visible import visible
+from dbmigration.cli import program
 from dbmigration.cli.main import main
 from dbmigration.cli.streams import VisibleStream, bare, visible_line, visible_output
 
+ROOT = Path(__file__).parents[2]
 HOSTILE = ["\x1b[2J", "\x1b]0;title\x07", "\x1b[8m", "\r", "\x9b2J", "\x08\x08", "\u202e", "\u2066", "\x00", "\u2028"]
 
 
@@ -55,6 +59,32 @@ def test_streams_are_put_back() -> None:
         assert during is not before
     assert sys.stdout is before
     assert bare(before) is before
+
+
+@pytest.mark.parametrize("words", [["--help"], ["graph", "--dir", "migrations"]], ids=["help", "graph"])
+def test_a_reader_who_left_ends_a_command_without_a_word(words: list[str]) -> None:
+    """As `| head` does, before the first line here."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "dbmigration.cli.main", *words],
+            cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, text=True, check=False, timeout=60,
+        )  # fmt: skip
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_a_pipe_of_another_kind_that_breaks_is_still_a_bug(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(*_: object) -> int:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(program, "call", breaks)
+    with pytest.raises(SystemExit) as ended:
+        main(["lint"])
+    assert ended.value.code == 1
+    assert "this is a bug" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["lint", "graph"])

@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from dbmigration.api.visible import visible
-from dbmigration.cli.streams import bare
+from dbmigration.cli.streams import bare, reader_may_leave
 from dbmigration.run.progress import Progress, Step
 
 if TYPE_CHECKING:
@@ -48,8 +48,9 @@ class Lines(Silent):
 
     def __call__(self, progress: Progress) -> None:
         if _is_worth_a_line(progress):
-            sys.stdout.write(progress.message + "\n")
-            sys.stdout.flush()
+            with reader_may_leave():
+                sys.stdout.write(progress.message + "\n")
+                sys.stdout.flush()
 
 
 class Bars(Lines):

@@ -6,12 +6,16 @@ import traceback
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from types import MappingProxyType
-from typing import NamedTuple, NoReturn
+from typing import Final, NamedTuple, NoReturn
 
 from dbmigration.cli.exits import Exit, exit_of
 from dbmigration.cli.failure import print_error, print_failure
+from dbmigration.cli.streams import forget_reader, reader_is_gone
 from dbmigration.cli.words import BadParameter, Command, call, filled, refuse, width
 from dbmigration.errors import DbmigrationError
+
+_PIPE_CLOSED: Final = 141
+"""As shells say of a program that SIGPIPE ended: nobody reads its output any more."""
 
 
 class Program(NamedTuple):
@@ -40,7 +44,9 @@ def run_program(program: Program, arguments: Sequence[str] | None = None) -> NoR
     """Ends the process with a status of `exits`. Nothing that is printed holds a password or, without --show-values, a row's value."""
     name, *words = (sys.argv[1:] if arguments is None else arguments) or ("--help",)
     try:
-        sys.exit(_main(program, name, words))
+        status = _main(program, name, words)
+        sys.stdout.flush()
+        sys.exit(status)
     except BadParameter as error:
         refuse(str(error), f"{program.name} {name}")
     except DbmigrationError as error:
@@ -48,11 +54,20 @@ def run_program(program: Program, arguments: Sequence[str] | None = None) -> NoR
         sys.exit(exit_of(error))
     except KeyboardInterrupt:
         sys.exit(130)  # as shells say it; a command that has work in hand answers the signal itself
+    except BrokenPipeError as error:
+        if not reader_is_gone():
+            _tell_bug(error)
+        forget_reader()
+        sys.exit(_PIPE_CLOSED)
     except Exception as error:  # noqa: BLE001 - its text may hold a value: only its type and place are shown
-        print_error(f"error: InternalError: {type(error).__name__}; this is a bug, please report it with these lines:")
-        for frame in traceback.extract_tb(error.__traceback__):
-            sys.stderr.write(f"  {frame.filename}:{frame.lineno} in {frame.name}\n")
-        sys.exit(Exit.FAILED)
+        _tell_bug(error)
+
+
+def _tell_bug(error: Exception) -> NoReturn:
+    print_error(f"error: InternalError: {type(error).__name__}; this is a bug, please report it with these lines:")
+    for frame in traceback.extract_tb(error.__traceback__):
+        sys.stderr.write(f"  {frame.filename}:{frame.lineno} in {frame.name}\n")
+    sys.exit(Exit.FAILED)
 
 
 def _main(program: Program, name: str, words: Sequence[str]) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from dbmigration.cli import options as o
 from dbmigration.cli import words
 from dbmigration.cli.exits import Exit, exit_of
+from dbmigration.cli.streams import reader_may_leave
 
 if TYPE_CHECKING:
     from dbmigration.backup.restore import Restored
@@ -40,8 +41,7 @@ def restore(dump: Dump, into: Into, dsn: o.Dsn = None, jobs: Jobs = 1, as_json: 
 
     def say(line: str) -> None:
         if not as_json:
-            sys.stdout.write(line + "\n")
-            sys.stdout.flush()
+            _say(line)
 
     interrupt = Interrupt()
     with interrupt.handled() as stop:
@@ -59,6 +59,12 @@ def restore(dump: Dump, into: Into, dsn: o.Dsn = None, jobs: Jobs = 1, as_json: 
     taken = done.backup.started_at
     say(f"Database {into} holds {done.rows:,} rows and {done.objects:,} objects as of {taken:%Y-%m-%d %H:%M:%S} UTC.")
     return Exit.OK
+
+
+def _say(line: str) -> None:
+    with reader_may_leave():
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
 
 
 @contextmanager
@@ -89,22 +95,20 @@ def swap(restored: Copy, dsn: o.Dsn = None, maintenance: Maintenance = "postgres
     if not yes and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise words.BadParameter("nobody can be asked here: give --yes", param_hint="--yes")
 
-    def say(line: str) -> None:
-        sys.stdout.write(line + "\n")
-        sys.stdout.flush()
-
     def confirm(plan: "SwapPlan") -> bool:
         ended = ", ".join(f"{count} of {who}" for who, count in plan.sessions.items()) or "none"
-        say(f"{plan.name} becomes {plan.kept_as} and keeps all it holds; {plan.restored} becomes {plan.name}. Sessions to end: {ended}.")
+        _say(f"{plan.name} becomes {plan.kept_as} and keeps all it holds; {plan.restored} becomes {plan.name}. Sessions to end: {ended}.")
         return yes or agrees("Go on? [y/N] ")
 
     asked = o.asked(dsn, o.DIRECTORY, None, None, as_json=False, show_values=False)
     wait_s = o.read_duration_ms(wait, "--wait") / 1000
-    done = swap_databases(asked.conninfo, restored, maintenance=maintenance, wait_s=wait_s, say=say, confirm=confirm)
+    done = swap_databases(asked.conninfo, restored, maintenance=maintenance, wait_s=wait_s, say=_say, confirm=confirm)
     if done is None:
-        say("Nothing was changed.")
+        _say("Nothing was changed.")
         return Exit.FAILED
-    say(f"Database {done.name} is what {done.restored} was. The old one is {done.kept_as}: `dbmigration swap {done.kept_as}` puts it back.")
+    _say(
+        f"Database {done.name} is what {done.restored} was. The old one is {done.kept_as}: `dbmigration swap {done.kept_as}` puts it back."
+    )
     return Exit.OK
 
 

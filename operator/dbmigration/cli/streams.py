@@ -1,9 +1,11 @@
 """stdout and stderr of the command line: what a file or a server puts into a line can neither move the cursor nor clear the screen."""
 
+import os
 import re
+import select
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final, TextIO, cast
 
 from dbmigration.api.visible import visible
@@ -46,6 +48,32 @@ def visible_output() -> Iterator[None]:
         yield
     finally:
         sys.stdout, sys.stderr = before
+
+
+@contextmanager
+def reader_may_leave() -> Iterator[None]:
+    """For lines about work that goes on when nobody reads them any more (`| head`): they are lost, and its outcome is not."""
+    try:
+        yield
+    except BrokenPipeError:
+        forget_reader()
+
+
+def forget_reader() -> None:
+    """What is still written to stdout goes nowhere, at the end of the process, too."""
+    with suppress(OSError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+def reader_is_gone() -> bool:
+    """Whether stdout leads to nobody."""
+    with suppress(OSError):
+        asked = select.poll()
+        asked.register(sys.stdout.fileno(), 0)
+        return any(event & (select.POLLERR | select.POLLHUP) for _, event in asked.poll(0))
+    return False
 
 
 def bare(stream: TextIO) -> TextIO:

@@ -13,6 +13,7 @@ from dbmigration.cli.exits import exit_of
 from dbmigration.cli.failure import print_failure
 from dbmigration.cli.live import display
 from dbmigration.cli.options import Asked
+from dbmigration.cli.streams import reader_may_leave
 from dbmigration.errors import DbmigrationError
 from dbmigration.postgres.settings import Execution
 from dbmigration.run.engine import Engine
@@ -107,10 +108,11 @@ def work(
     with interrupt.handled() as stop, display(silent=asked.as_json or quiet) as shown:
         result = do(Engine(options, conninfo, shown if trace is None else trace.beside(shown), stop))
     trace_id = _trace_id(trace, traced or "", result, conninfo, asked.environment)
-    if asked.as_json:
-        print_json(result, asked.environment, trace_id)
-    else:
-        show(result)
+    with reader_may_leave():
+        if asked.as_json:
+            print_json(result, asked.environment, trace_id)
+        else:
+            show(result)
         sys.stdout.flush()
     status = exit_of(None)
     if result.error is not None:
