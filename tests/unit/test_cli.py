@@ -222,6 +222,14 @@ def test_a_pipe_hears_of_finished_work_and_of_waiting_only(capsys: pytest.Captur
     assert type(display(silent=True)) is Silent
 
 
+def test_to_which_database_is_said_once_until_it_is_another(capsys: pytest.CaptureFixture[str]) -> None:
+    show = display(silent=False)
+    for message in ("connected to a", "connected to a", "connected to b", "connected to a"):
+        show(Progress(Step.CONNECT, message, finished=True))
+        show(Progress(Step.REHEARSE, "done", finished=True))
+    assert capsys.readouterr().out == "connected to a\ndone\ndone\nconnected to b\ndone\nconnected to a\ndone\n"
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True

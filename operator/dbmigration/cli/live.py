@@ -44,10 +44,18 @@ class Silent:
 
 
 class Lines(Silent):
-    """One line for each finished step or file, flushed at once: a log that is followed shows where the run is."""
+    """One line for each finished step or file, flushed at once: a log that is followed shows where the run is.
+
+    A rehearsal connects several times; to which database is said when it is another one.
+    """
+
+    def __init__(self) -> None:
+        self._connected = ""
 
     def __call__(self, progress: Progress) -> None:
-        if _is_worth_a_line(progress):
+        if _is_worth_a_line(progress) and self._connected != progress.message:
+            if progress.step is Step.CONNECT:
+                self._connected = progress.message
             with reader_may_leave():
                 sys.stdout.write(progress.message + "\n")
                 sys.stdout.flush()
@@ -57,6 +65,7 @@ class Bars(Lines):
     """rich is imported when the first bar is drawn: a run with nothing to do never needs it."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._bars: RichProgress | None = None
         self._task: TaskID | None = None
         self._step: Step | None = None
