@@ -4,6 +4,7 @@ One server of each major for the whole module, and a run of everything: split, a
 """
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -280,3 +281,17 @@ def test_a_server_of_ones_own_gets_the_roles_as_they_were_given(database: Databa
                 assert there.query("SELECT count(*) FROM pg_authid WHERE rolpassword IS NOT NULL") == [(0,)]
     finally:
         database.psql("DROP OWNED BY writer, lead CASCADE; DROP ROLE writer; DROP ROLE lead, reader")
+
+
+@pytest.mark.usefixtures("clients")
+def test_a_rehearsal_starts_a_server_of_this_major(database: Database, tmp_path: Path, major: int) -> None:
+    write_files(tmp_path / "migrations", {"001_first.sql": FILES["001_tables.sql"]})
+    words = ["--dir", str(tmp_path / "migrations"), "--lint", "off"]
+    assert dbmigration(database, "apply", *words).status == Exit.OK
+    write_files(tmp_path / "migrations", {"002_second.sql": "ALTER TABLE shop.users ALTER age TYPE bigint;"})
+    ended = dbmigration(database, "rehearse", "--private", *words)
+    assert ended.status == Exit.OK, ended.err
+    assert f"starting a private PostgreSQL {major}." in ended.out
+    assert "WARNING" not in ended.out
+    assert re.search(r"^shop.users +ACCESS EXCLUSIVE", ended.out, re.MULTILINE)
+    assert database.psql("SELECT pg_typeof(age) FROM shop.users LIMIT 1") == "integer"
