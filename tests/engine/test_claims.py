@@ -7,7 +7,8 @@ import pytest
 
 from dbmigration.api.reasons import Reason
 from dbmigration.cli.exits import Exit
-from dbmigration.postgres.claim import Owner
+from dbmigration.migrations.model import HistoryTable
+from dbmigration.postgres.claim import Owner, Taken, stored, taken, write
 from dbmigration.run.engine import Engine
 from dbmigration.run.options import RunOptions
 from dbmigration.run.reporting import build_report
@@ -167,3 +168,11 @@ def test_a_baseline_that_is_no_file_is_refused_with_nothing_recorded(database: D
     result = engine(database, folder, STUDIO, baseline="009").run()
     assert reason_of(result) is Reason.TARGET_UNKNOWN
     assert database.psql("SELECT to_regnamespace('dbmigration') IS NULL") == "t"
+
+
+def test_a_claim_whose_event_is_gone_stands_all_the_same(database: Database) -> None:
+    with database.connect() as session:
+        claimed = write(session, HistoryTable(), STUDIO, run_id="r-1")
+        assert taken(session, claimed).run_id == "r-1"
+        session.query("DELETE FROM dbmigration.event")
+        assert (stored(session), taken(session, claimed)) == (claimed, Taken())

@@ -4,8 +4,11 @@ from datetime import date
 from pathlib import Path
 
 import psycopg
+import pytest
 
 from dbmigration.api.reasons import Reason
+from dbmigration.errors import Transient
+from dbmigration.postgres.recovery_point import RecoveryPoint, read_recovery_point
 from dbmigration.run.engine import Engine
 from dbmigration.run.options import ExternalBackup, RunOptions
 from dbmigration.run.reporting import build_report
@@ -64,3 +67,14 @@ def test_the_command_line_takes_the_words_and_says_that_nothing_was_proved(datab
     assert report.backup_reason is Reason.BACKUP_DECLARED
     rolled_back = succeeds(database, "rollback", "001", "--yes", *words)
     assert "declared, not proved: nightly snapshots" in rolled_back.out
+
+
+def test_a_server_that_does_not_tell_where_it_is_holds_nothing_up_and_one_that_is_gone_is_said(database: Database) -> None:
+    database.psql("REVOKE EXECUTE ON FUNCTION pg_current_wal_lsn() FROM PUBLIC")
+    with database.connect() as session:
+        assert read_recovery_point(session) == RecoveryPoint()
+        assert session.query("SELECT 1") == [(1,)]
+        database.psql(f"SELECT pg_terminate_backend({session.pid}, 5000)")
+        with pytest.raises(Transient) as caught:
+            read_recovery_point(session)
+    assert caught.value.reason is Reason.CONNECTION_LOST

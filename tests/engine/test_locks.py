@@ -25,7 +25,8 @@ def test_the_second_session_waits_and_is_told_who_holds_the_lock(database: Datab
         lock.acquire(one, wait_s=0, on_wait=lambda _: None)
         told: list[str] = []
         with pytest.raises(Transient) as caught:
-            lock.acquire(two, wait_s=0.3, on_wait=told.append)
+            lock.acquire(two, wait_s=1.5, on_wait=told.append)
+        assert len(told) == 1
         assert caught.value.reason is Reason.LOCK_HELD
         assert caught.value.after_sql is False
         for text in (told[0], caught.value.message):

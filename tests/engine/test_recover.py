@@ -87,6 +87,9 @@ def test_what_drops_is_known_too(database: Database, kind: str) -> None:
         ("CREATE INDEX plain ON t (n)", Outcome.UNKNOWN),
         ("THIS is no SQL", Outcome.UNKNOWN),
         ("SELECT 1; SELECT 2", Outcome.UNKNOWN),
+        ("COMMIT", Outcome.UNKNOWN),
+        ("ALTER SUBSCRIPTION sub REFRESH PUBLICATION", Outcome.RUN_AGAIN),
+        ("ALTER SUBSCRIPTION sub ADD PUBLICATION p", Outcome.UNKNOWN),
         (f"CREATE INDEX CONCURRENTLY deep ON t (({' + '.join('n' * 200)}))", Outcome.UNKNOWN),
     ],
 )
@@ -145,6 +148,35 @@ def test_what_a_cut_off_reindex_left_is_dropped(database: Database) -> None:
         assert invalid_indexes(session, before) == ["public.old_ccnew"]
         assert settle(session, before) is Outcome.RUN_AGAIN
         assert session.query("SELECT relname FROM pg_class WHERE relname LIKE 'old%' ORDER BY 1") == [("old",)]
+
+
+@pytest.mark.parametrize("end", ["COMMIT PREPARED", "ROLLBACK PREPARED"])
+def test_a_prepared_transaction_that_is_there_was_not_ended(database: Database, end: str) -> None:
+    gid = f"{database.name}-{end[0]}"
+    with superuser(database) as session:
+        session.query("BEGIN")
+        session.query("CREATE TABLE prepared (n int)")
+        session.query(f"PREPARE TRANSACTION '{gid}'")
+        before = noted(session, f"{end} '{gid}'")
+        assert settle(session, before) is Outcome.RUN_AGAIN
+        session.query(f"{end} '{gid}'")
+        assert settle(session, before) is Outcome.HAPPENED
+
+
+def test_what_a_cut_off_reindex_left_of_long_values_is_said_where_the_role_may_not_drop_it(database: Database) -> None:
+    database.psql("CREATE TABLE long (v text); ALTER TABLE long OWNER TO platform_owner")
+    sql = "REINDEX TABLE CONCURRENTLY long"
+    with database.connect() as session:
+        before = noted(session, sql)
+        session.query("SET statement_timeout = '300ms'")
+        with holding(database, "INSERT INTO long VALUES ('x')"), pytest.raises(DbmigrationError):
+            session.query(sql)
+        session.take_warnings()
+        assert settle(session, before) is Outcome.RUN_AGAIN
+        (warning,) = session.take_warnings()
+    left = database.psql("SELECT indexrelid::regclass FROM pg_index WHERE NOT indisvalid")
+    assert left.startswith("pg_toast.")
+    assert f"DROP INDEX {left}" in warning
 
 
 def test_a_detachment_cut_off_in_the_middle_is_finished(database: Database) -> None:

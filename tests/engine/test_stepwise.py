@@ -1,12 +1,15 @@
 """Files that no single transaction can hold: recorded progress, resume, INVALID indexes, and no guessing."""
 
+import threading
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from dbmigration.api.reasons import Reason
 from dbmigration.errors import DbmigrationError, Permanent, Transient
 from dbmigration.postgres.apply import apply_file
+from dbmigration.postgres.history import read_history
 from dbmigration.postgres.settings import Execution
 from tests.engine.conftest import Database
 from tests.engine.support import (
@@ -18,6 +21,7 @@ from tests.engine.support import (
     history_of,
     roll_back,
     statements_done,
+    wait_for,
     write_files,
 )
 
@@ -347,3 +351,109 @@ def test_lock_timeouts_within_the_file_are_tried_again_where_it_stands(database:
         assert statements_done(database, NAME) == [1, 2]
     apply_all(database, write_files(tmp_path, {NAME: text}))
     assert applied_names(database) == [NAME]
+
+
+UNSEEN = "CREATE TABLE t (id int);\nINSERT INTO t VALUES (1), (1);\nCREATE UNIQUE INDEX CONCURRENTLY i ON t (id);\n"
+"""Fails with its intent written down, as if the run had been killed there."""
+
+
+def test_a_statement_that_happened_unseen_may_not_be_edited(database: Database, tmp_path: Path) -> None:
+    failing(database, tmp_path, UNSEEN)
+    database.psql("DROP INDEX i; TRUNCATE t; CREATE UNIQUE INDEX i ON t (id); ALTER TABLE t OWNER TO platform_owner")
+    error = failing(database, tmp_path, UNSEEN.replace("(id);\n", "(id) WHERE id > 1;\n"))
+    assert (error.reason, error.place.file, error.place.line) == (Reason.PARTIAL_FILE_EDITED, NAME, 3)
+    assert history_of(database).applied == ()
+
+
+def test_a_statement_whose_end_nobody_saw_may_not_be_taken_out(database: Database, tmp_path: Path) -> None:
+    failing(database, tmp_path, UNSEEN)
+    error = failing(database, tmp_path, UNSEEN.partition("CREATE UNIQUE")[0], **{"002_next.sql": "CREATE TABLE never ();"})
+    assert (error.reason, error.place.file) == (Reason.PARTIAL_FILE_EDITED, NAME)
+    assert database.psql("SELECT to_regclass('never') IS NULL") == "t"
+
+
+def test_progress_that_somebody_made_a_gap_in_is_not_guessed_about(database: Database, tmp_path: Path) -> None:
+    failing(database, tmp_path, UNSEEN)
+    database.psql("DELETE FROM dbmigration.progress WHERE statement = 2")
+    error = failing(database, tmp_path, UNSEEN)
+    assert (error.reason, error.place.line) == (Reason.OUTCOME_UNKNOWN, 2)
+    assert "dbmigration.progress" in error.message
+
+
+def test_a_block_of_long_statements_is_sent_in_pieces_and_is_one_transaction(database: Database, tmp_path: Path) -> None:
+    rows = "".join(f"INSERT INTO t VALUES ('{letter * 40_000}');\n" for letter in "abc")
+    text = f"CREATE TABLE t (v text UNIQUE);\nVACUUM t;\nBEGIN;\n{rows}INSERT INTO t VALUES ('a'), ('a');\nCOMMIT;\n"
+    error = failing(database, tmp_path, text)
+    assert (error.place.sqlstate, error.place.line) == ("23505", 7)
+    assert database.psql("SELECT count(*) FROM t") == "0"
+    apply_all(database, write_files(tmp_path, {NAME: text.replace("('a'), ('a')", "('d')")}))
+    assert database.psql("SELECT count(*) FROM t") == "4"
+
+
+def test_what_is_known_of_a_statement_is_written_down_though_a_late_cancel_hits_it(database: Database, tmp_path: Path) -> None:
+    database.psql("CREATE TABLE t (id int); ALTER TABLE t OWNER TO platform_owner")
+    files = write_files(tmp_path, {"000_first.sql": "SELECT 1;", NAME: "VACUUM t;\nCREATE TABLE never (id int);\n"})
+    apply_all(database, files, target="000")
+    patient = Execution(lock_timeout_ms=60_000)
+    raised: list[DbmigrationError] = []
+    waiting = "EXISTS (SELECT FROM pg_locks WHERE NOT granted AND waitstart > '{}' AND relation = '{}'::regclass)"
+
+    def run() -> None:
+        try:
+            apply_pending(session, files, execution=patient)
+        except DbmigrationError as error:
+            raised.append(error)
+
+    with (
+        database.connect(execution=patient) as session,
+        psycopg.connect(database.dsn, user="postgres") as table,
+        psycopg.connect(database.dsn, user="postgres") as progress,
+    ):
+        table.execute("LOCK TABLE t IN ACCESS EXCLUSIVE MODE")
+        thread = threading.Thread(target=run)
+        thread.start()
+        wait_for(database, waiting.format("-infinity", "t"), "VACUUM waits")
+        progress.execute("LOCK TABLE dbmigration.progress IN ACCESS EXCLUSIVE MODE")
+        table.rollback()
+        wait_for(database, waiting.format("-infinity", "dbmigration.progress"), "its end is about to be written down")
+        session.request_stop()
+        before = database.psql(f"SELECT clock_timestamp() FROM pg_cancel_backend({session.pid})")
+        wait_for(database, waiting.format(before, "dbmigration.progress"), "it is written down once more")
+        progress.rollback()
+        thread.join(60)
+    assert [error.reason for error in raised] == [Reason.INTERRUPTED]
+    assert statements_done(database, NAME) == [1]
+    assert database.psql("SELECT to_regclass('never') IS NULL") == "t"
+
+
+def test_an_unfinished_file_that_is_edited_into_one_transaction_goes_on_where_it_stands(database: Database, tmp_path: Path) -> None:
+    """Giving up CONCURRENTLY is the commonest way to mend such a file, and what is done must not be done twice."""
+    database.psql("CREATE TABLE t (id int); ALTER TABLE t OWNER TO platform_owner")
+    text = "INSERT INTO t VALUES (1), (1);\nCREATE UNIQUE INDEX CONCURRENTLY i ON t (id);\n"
+    failing(database, tmp_path, text)
+    assert statements_done(database, NAME) == [1]
+    mended = text.replace("UNIQUE INDEX CONCURRENTLY", "INDEX")
+    (result,) = apply_all(database, write_files(tmp_path, {NAME: mended})).results
+    assert result.transactional is False
+    assert database.psql("SELECT count(*) FROM t") == "2"
+    assert database.psql("SELECT indisvalid FROM pg_index WHERE indexrelid = 'i'::regclass") == "t"
+    assert (applied_names(database), history_of(database).partial) == ([NAME], {})
+
+
+def test_an_unfinished_rollback_script_that_is_edited_into_one_transaction_goes_on_where_it_stands(
+    database: Database, tmp_path: Path
+) -> None:
+    back = "INSERT INTO undone VALUES (1);\nDROP INDEX CONCURRENTLY misspelt;\n"
+    database.psql("CREATE TABLE undone (id int); ALTER TABLE undone OWNER TO platform_owner")
+    given = {NAME: "CREATE TABLE t (id int);\nCREATE INDEX i ON t (id);\n", "rollback-001.sql": back}
+    files = write_files(tmp_path, given)
+    apply_all(database, files)
+    with database.connect() as session, pytest.raises(Permanent):
+        roll_back(session, files, NAME)
+    mended = write_files(tmp_path, {"rollback-001.sql": back.replace("CONCURRENTLY misspelt", "i")})
+    with database.connect() as session:
+        read_history(session, OUR_TABLE)
+        roll_back(session, mended, NAME)
+    assert database.psql("SELECT count(*) FROM undone") == "1"
+    assert database.psql("SELECT to_regclass('i') IS NULL") == "t"
+    assert applied_names(database) == []

@@ -12,11 +12,11 @@ from dbmigration.api.reasons import Reason
 from dbmigration.errors import DbmigrationError, Permanent, Transient
 from dbmigration.migrations.model import HistoryTable
 from dbmigration.postgres import claim, lock
-from dbmigration.postgres.swap import SwapPlan, swap
+from dbmigration.postgres.swap import SwapPlan, _Ending, swap
 from tests.engine.command_line import dbmigration, succeeds
 from tests.engine.conftest import Database
 from tests.engine.dumps import back_up, path_of
-from tests.engine.server import OWNER, SUPERUSER
+from tests.engine.server import OWNER, SUPERUSER, wait_until
 from tests.engine.support import PLATFORM
 
 WORDS = ("--dir", str(PLATFORM), "--environment", "production", "--no-backup")
@@ -222,3 +222,13 @@ def test_who_says_no_changes_nothing(pair: tuple[Database, Database]) -> None:
     live, copy = pair
     assert swapped(live, copy, confirm=lambda _: False) is None
     nothing_happened(live, copy)
+
+
+def test_who_ends_the_sessions_and_loses_its_own_says_so(pair: tuple[Database, Database]) -> None:
+    live, copy = pair
+    with copy.connect("ender") as session:
+        ending = _Ending(session, (live.name, copy.name))
+        copy.psql(f"SELECT pg_terminate_backend({session.pid}, 5000)")
+        with ending:
+            wait_until(lambda: ending.refused is not None, "it notices")
+    assert "connection to the database was lost" in str(ending.refused)

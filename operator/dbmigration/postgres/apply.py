@@ -133,13 +133,10 @@ def apply_seed(
 
 
 def seed_source(session: Session, file: MigrationFile) -> Source:
-    """Split a seed to its end. Raises Permanent META_COMMAND and SOURCE_INVALID, Transient SOURCE_CHANGING."""
-    source = source_of(session, file, transaction=True)
-    if not source.shape.transactional:
-        raise Permanent(
-            Reason.SOURCE_INVALID, f"a seed runs in one transaction, and this cannot: {source.shape.why}", place=Place(file.name)
-        )
-    return source
+    """Split a seed to its end. Raises Permanent META_COMMAND, SOURCE_INVALID, also for what no transaction can hold, Transient
+    SOURCE_CHANGING.
+    """
+    return source_of(session, file, transaction=True)
 
 
 def rollback_file(

@@ -182,7 +182,9 @@ def locate(error: ServerError, pieces: list[Piece], completed: int) -> tuple[Pie
         if wanted < start + len(text):
             return piece, piece.line + text.count("\n", 0, wanted - start)
         start += len(text)
-    return pieces[-1], pieces[-1].line
+    # Counted in an encoding of one byte for each character, which the file has set.
+    piece = pieces[min(completed, len(pieces) - 1)]
+    return piece, piece.line
 
 
 def _copy_line(error: ServerError, piece: Piece) -> int:

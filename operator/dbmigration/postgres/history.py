@@ -33,7 +33,7 @@ class Found(NamedTuple):
 
 
 def read_history(session: Session, table: HistoryTable) -> History:
-    """All that is recorded; empty when nothing is. Never writes.
+    """All that is recorded; empty when nothing is. Never writes. The session remembers which scripts are unfinished.
 
     Raises Permanent HISTORY_MOVED when the database's history is elsewhere or gone, HISTORY_FOREIGN when the table is some other tool's;
     Transient PERMISSION_DENIED.
@@ -54,8 +54,8 @@ def read_history(session: Session, table: HistoryTable) -> History:
         )
     if found.our_tables:
         parts.append(
-            f"""SELECT 'progress', migration_name, file_checksum, statement::bigint, NULL::timestamptz, NULL::bigint
-            FROM {SCHEMA}.progress WHERE state = 'done'"""
+            f"""SELECT CASE state WHEN 'done' THEN 'progress' ELSE 'started' END, migration_name, file_checksum, statement::bigint,
+                NULL::timestamptz, NULL::bigint FROM {SCHEMA}.progress"""
         )
         parts.append(
             f"""SELECT 'hash', migration_name, hash, statement::bigint, NULL::timestamptz, NULL::bigint
@@ -82,6 +82,7 @@ def read_history(session: Session, table: HistoryTable) -> History:
     partial: dict[str, tuple[int, str]] = {}
     hashes: dict[str, list[str]] = {}
     seeds: dict[str, AppliedMigration] = {}
+    session.unfinished = frozenset(name for what, name, *_ in rows if what in ("progress", "started"))
     for what, name, text, number, at, _ in rows:
         if what == "applied":
             applied.setdefault(name, AppliedMigration(name, at, text, number))

@@ -150,13 +150,11 @@ def _said(kind: str, number: int | None, first: str | None, second: str | None, 
         case Kind.CONNECTION_SLOTS:
             left = max(number or 0, 0)
             return f"{left} more connection{'' if left == 1 else 's'} can be made; a backup needs one, and so does the watch over locks"
-        case Kind.WRAPAROUND:
+        case _:  # WRAPAROUND; INVALID indexes are said together
             return (
                 f"database {first} is {number} {second} behind in being frozen; near {_STOPS_AT} the server takes no more writes. "
                 "Run VACUUM (FREEZE) there, and end what holds it back: old transactions, prepared transactions, replication slots"
             )
-        case Kind.INVALID_INDEX:
-            return _invalid_indexes([(kind, number, first, second, third, age_s)])
 
 
 def _invalid_indexes(rows: Sequence[_Row]) -> str:

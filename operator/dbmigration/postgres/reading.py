@@ -68,6 +68,9 @@ def source_of(session: Session, script: MigrationFile | Script, *, transaction: 
     else:
         parts = None
         shape = inspect(script.path, transaction, script.part)
+    if shape.transactional and script.key in session.unfinished:
+        # It could have one transaction as it is now; as it was, it could not. From its beginning it would do twice what is done.
+        shape = Shape(False, "an earlier run did a part of it", False, shape.statements)
     source = Source(script.name, script.path, script.checksum, shape, parts, script.key, script.part, size)
     session.kept_bytes += 0 if parts is None else size + len(parts) * _PIECE_BYTES
     # Past the limit the bytes are read again, and compared again with the plan's, when they are sent.
@@ -90,7 +93,7 @@ def _check(found: str, planned: str, name: str) -> None:
 
 
 def statements_with_data(source: Source) -> Iterator[tuple[Statement, Iterable[bytes]]]:
-    """Each statement with the data of its COPY. What is not taken of the data is skipped.
+    """Each statement with the data of its COPY, which are to be taken before the next statement is asked for.
 
     The bytes that are sent have to be those that were planned, and a ConfigMap's folder can be swapped while we read: what is read once
     more is hashed once more, on the way. Raises Transient SOURCE_CHANGING in the end, when nothing is committed of the last statement.
@@ -121,10 +124,7 @@ def _with_data(read: Iterable[Read]) -> Iterator[tuple[Statement, Iterable[bytes
         while current is not None:
             following = None
             if current.kind is Kind.COPY_IN:
-                chunks = data()
-                yield current, chunks
-                for _ in chunks:
-                    pass
+                yield current, data()
             else:
                 yield current, ()
             current = following

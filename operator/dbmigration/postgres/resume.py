@@ -11,9 +11,6 @@ from dbmigration.postgres.recover import Note
 from dbmigration.postgres.schema import SCHEMA
 from dbmigration.postgres.session import Session
 
-_SET_LOCAL = re.compile(rb"SET\s+(LOCAL|TRANSACTION|CONSTRAINTS)\b", re.IGNORECASE)
-"""Settings that ended with their transaction."""
-
 DISCARD_ALL = re.compile(rb"DISCARD\s+ALL\b", re.IGNORECASE)
 """It would give the lock back with the rest, so we do everything else that it does; nothing from before it is left to take up."""
 
@@ -70,8 +67,7 @@ class Progress:
         elif statement.kind is Kind.ROLLBACK:
             del self._replay[self._replayed_before :]  # what it set was undone with the rest
         elif statement.kind is Kind.SESSION:
-            if not _SET_LOCAL.match(statement.sql):
-                self._replay.append(Piece(statement.sql, file, statement.line))
+            self._replay.append(Piece(statement.sql, file, statement.line))
         elif statement.kind is Kind.TEMPORARY:
             self._temporary = self._temporary or statement
         else:
@@ -96,11 +92,9 @@ class Progress:
         sender.add(*self._replay)
         sender.flush()
 
-    def take_intent(self) -> Intent:
+    def take_intent(self) -> Intent | None:
         """The open intent, once."""
         intent, self.intent = self.intent, None
-        if intent is None:
-            raise LookupError("no open intent")
         return intent
 
     def end(self, file: str, last: int) -> None:

@@ -82,7 +82,8 @@ class Session:
     """A connection in autocommit with everything that must be known about it. Made by `connect()`; not shared between threads.
 
     `ready_for` is the history table whose place and shape were checked and that this session need not make any more. `used`: SQL of a file
-    ran, and what it left in the session was not cleared yet. `sources` keeps what `apply.read_ahead` found of scripts, by name,
+    ran, and what it left in the session was not cleared yet. `unfinished`: keys of the scripts of which an earlier run did a part, as
+    `history.read_history` found them. `sources` keeps what `apply.read_ahead` found of scripts, by name,
     checksum and header; `kept_bytes` of them are in memory. `watch` is called while the server is waited for;
     `unwatched`: no second connection could be had, so none is tried again. `while_waiting` is called once, while the server works on a
     message, and `ahead` is the next file with the message that was made then. `trace` measures each statement of the files.
@@ -98,6 +99,7 @@ class Session:
         self.lock_lost = False
         self.used = False
         self.ready_for: HistoryTable | None = None
+        self.unfinished: frozenset[str] = frozenset()
         self.sources: dict[tuple[str, str, bool | None], Source] = {}
         self.kept_bytes = 0
         self.watch: Watch | None = None
@@ -279,7 +281,7 @@ def _examine(
     """The server, and whether it ends transactions that take long."""
     row = connection.execute(_EXAMINE).fetchone()
     if row is None:
-        raise Transient(Reason.DATABASE_UNAVAILABLE, "the database does not know itself")
+        raise Transient(Reason.DATABASE_UNAVAILABLE, "the database was given another name while it was asked for it; it is asked again")
     pid, version, version_num, system, oid, database, user, in_recovery, read_only, check_interval, idle_timeout, bounded = row
     if version_num < OLDEST_SERVER:
         raise Permanent(Reason.SPEC_INVALID, f"PostgreSQL {version} is too old: 14 is the oldest that is supported")

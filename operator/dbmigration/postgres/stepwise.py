@@ -17,7 +17,7 @@ from dbmigration.postgres import history, lock, record, recover
 from dbmigration.postgres.batch import Piece, Sender
 from dbmigration.postgres.errors import QUERY_CANCELED
 from dbmigration.postgres.reading import statements_with_data
-from dbmigration.postgres.resume import DISCARD_ALL, Progress, StartOver, read_progress
+from dbmigration.postgres.resume import DISCARD_ALL, Intent, Progress, StartOver, read_progress
 from dbmigration.postgres.transactional import Ran, Task
 from dbmigration.postgres.verify import Verdict, add_verify
 
@@ -136,21 +136,14 @@ class _Steps:
                 self.done = last
             self._task.ticker.at(last, statement.line, bytes_done)
         self._progress.end(source.name, last)
-        if self._block is not None:
-            line = self._block[0][0].line
-            raise Permanent(
-                Reason.SQL_FAILED, "the transaction that begins here is never ended: add COMMIT", place=Place(source.name, line)
-            )
         return last
 
     def _run(self, statement: Statement, chunks: Iterable[bytes]) -> None:
         kind = statement.kind
-        if self._progress.intent is not None and self._settled(statement, chunks):
+        intent = self._progress.take_intent()
+        if intent is not None and self._settled(intent, statement, chunks):
             return
-        outer = self._task.source.shape.strip_outer and kind in (Kind.BEGIN, Kind.COMMIT)
-        if outer:
-            self._session.query(self._step(statement, _digest(statement, ())))
-        elif self._block is not None:
+        if self._block is not None:
             self._run_in_block(self._block, statement, chunks)
         elif kind is Kind.BEGIN:
             self._sender.add(self._piece(statement))
@@ -244,11 +237,16 @@ class _Steps:
         """In milliseconds."""
         return int(self._session.query("SELECT setting FROM pg_catalog.pg_settings WHERE name = 'lock_timeout'")[0][0])
 
-    def _settled(self, statement: Statement, chunks: Iterable[bytes]) -> bool:
+    def _settled(self, intent: Intent, statement: Statement, chunks: Iterable[bytes]) -> bool:
         """Whether the statement whose end nobody saw, which is this one, happened."""
-        intent = self._progress.take_intent()
         if intent.noted is None or intent.statement != statement.index:
-            raise Permanent(Reason.OUTCOME_UNKNOWN, "the recorded progress has a gap", place=self._place(statement))
+            raise Permanent(
+                Reason.OUTCOME_UNKNOWN,
+                f"dbmigration.progress has a gap: an earlier run was at statement {intent.statement}, but only {self._progress.done} "
+                "before it are recorded as done, so somebody changed it. Look what happened, then mend the file's rows there, or delete "
+                "them all if nothing of the file is in effect",
+                place=self._place(statement),
+            )
         self._write(record.touch(self._task.source.key, statement.index))  # what follows may drop remains, and end before it is done
         outcome = recover.settle(self._session, intent.noted)
         if outcome is recover.Outcome.UNKNOWN:
