@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 TABLE = "CREATE TABLE app.users (id bigint PRIMARY KEY, name varchar(20), age int, price numeric(8,2), seen timestamp(3), code char(4));"
 
+PARTED = "CREATE TABLE app.p (id int) PARTITION BY LIST (id); CREATE TABLE app.p1 PARTITION OF app.p FOR VALUES IN (1);"
+
 
 @dataclass(frozen=True)
 class Case:
@@ -52,6 +54,18 @@ FOUND: dict[str, tuple[Case, ...]] = {
         Case("ALTER TABLE gone ADD x int; --!", before="CREATE TABLE gone (id bigint); ALTER TABLE gone RENAME TO kept;", severity="error"),
         Case("CREATE VIEW app.v AS SELECT * FROM app.nothing; --!", severity="warning"),
         Case("COMMENT ON COLUMN app.users.nothing IS 'x'; --!", severity="error"),
+        Case("UPDATE app.p1 SET nope = 1 WHERE id = 1; --!", before=PARTED, severity="error"),
+        Case("CREATE RULE r AS ON INSERT TO app.nowhere DO NOTHING; --!", severity="warning"),
+        Case("ALTER TRIGGER t ON app.nowhere RENAME TO u; --!", severity="warning"),
+        Case("ALTER TABLE app.nowhere SET SCHEMA other; --!", severity="warning"),
+        Case("GRANT SELECT ON app.nowhere TO somebody; --!", severity="warning"),
+        Case("COPY (SELECT * FROM app.nowhere) TO STDOUT; --!", severity="warning"),
+        Case("SELECT id INTO app.made FROM app.nowhere; --!", severity="warning"),
+        Case("CREATE TABLE app.x (LIKE app.nowhere); --!", severity="warning"),
+        Case("CREATE TABLE app.x (id int) INHERITS (app.nowhere); --!", severity="warning"),
+        Case("WITH moved AS (UPDATE app.nowhere SET a = 1 WHERE a = 2 RETURNING a) --!\nSELECT a FROM moved;", severity="warning"),
+        Case("WITH moved AS (INSERT INTO app.nowhere VALUES (1) RETURNING a) --!\nSELECT a FROM moved;", severity="warning"),
+        Case("COMMENT ON TABLE app.nowhere IS 'x'; --!", severity="warning"),
     ),
     "seed-not-repeatable": (
         Case("INSERT INTO app.users (id) VALUES (1); --!", severity="error", name="seed-a.sql"),
@@ -181,6 +195,7 @@ FOUND: dict[str, tuple[Case, ...]] = {
             "ALTER TABLE app.users ALTER age SET NOT NULL; --!",
             before=f"CREATE SCHEMA app; {TABLE} ALTER TABLE app.users ADD CONSTRAINT a CHECK (age IS NOT NULL) NOT VALID;",
         ),
+        Case("ALTER TABLE app.users ADD CONSTRAINT filled NOT NULL age; --!"),
     ),
     "unique-without-index": (
         Case("ALTER TABLE app.users ADD UNIQUE (name); --!"),
@@ -188,7 +203,10 @@ FOUND: dict[str, tuple[Case, ...]] = {
         Case("ALTER TABLE elsewhere ADD PRIMARY KEY (id); --!"),
         Case("ALTER TABLE app.users ADD EXCLUDE USING gist (name WITH =); --!"),
     ),
-    "constraint-never-validated": (Case("ALTER TABLE app.users ADD CONSTRAINT a CHECK (age > 0) NOT VALID; --!"),),
+    "constraint-never-validated": (
+        Case("ALTER TABLE app.users ADD CONSTRAINT a CHECK (age > 0) NOT VALID; --!"),
+        Case("ALTER TABLE app.users ADD CHECK (age > 0), ADD CHECK (age < 9) NOT VALID; --!"),
+    ),
     "domain-constraint": (
         Case("ALTER DOMAIN email ADD CHECK (value <> ''); --!"),
         Case("ALTER DOMAIN email SET NOT NULL; --!"),
@@ -204,7 +222,13 @@ FOUND: dict[str, tuple[Case, ...]] = {
         Case("CREATE INDEX ON p (i); --!", before="CREATE TABLE p (i int) PARTITION BY RANGE (i);"),
     ),
     "drop-index-not-concurrently": (Case("DROP INDEX IF EXISTS some_index; --!"),),
-    "reindex-not-concurrently": (Case("REINDEX TABLE app.users; --!"), Case("REINDEX INDEX some_index; --!")),
+    "reindex-not-concurrently": (
+        Case("REINDEX TABLE app.users; --!"),
+        Case("REINDEX INDEX some_index; --!"),
+        Case("REINDEX (CONCURRENTLY off) TABLE app.users; --!"),
+        Case("REINDEX (CONCURRENTLY false) TABLE app.users; --!"),
+        Case("REINDEX (CONCURRENTLY 0) TABLE app.users; --!"),
+    ),
     "refresh-not-concurrently": (Case("REFRESH MATERIALIZED VIEW elsewhere; --!"),),
     "foreign-key-without-index": (
         Case("CREATE TABLE app.orders (\n id bigint PRIMARY KEY,\n user_id bigint REFERENCES app.users (id) --!\n);"),
@@ -234,6 +258,8 @@ FOUND: dict[str, tuple[Case, ...]] = {
         Case("ALTER TYPE mood RENAME VALUE 'sad' TO 'blue'; --!"),
         Case("ALTER SCHEMA app RENAME TO other; --!"),
         Case("ALTER FUNCTION f(int) RENAME TO g; --!"),
+        Case("ALTER TYPE mood SET SCHEMA app; --!", before="CREATE TYPE mood AS ENUM ();"),
+        Case("ALTER TYPE span RENAME TO range; --!", before="CREATE TYPE span AS RANGE (subtype = int4);"),
     ),
     "statement-after-exclusive-lock": (
         Case("BEGIN;\nALTER TABLE app.users ADD x int;\nUPDATE app.users SET x = 1 WHERE id > 5; --!\nCOMMIT;"),
@@ -243,10 +269,23 @@ FOUND: dict[str, tuple[Case, ...]] = {
         Case("ALTER TABLE app.users ADD CONSTRAINT a CHECK (age > 0) NOT VALID;\nALTER TABLE app.users VALIDATE CONSTRAINT a; --!"),
         Case("ALTER TABLE app.users ADD x int;\nDO $$ BEGIN UPDATE app.users SET x = 1; END $$; --!"),
         Case("ALTER TABLE app.users ADD x int;\nCOPY elsewhere FROM STDIN; --!\n1\n\\.\n"),
+        Case("ALTER TABLE app.users ADD x int;\nDELETE FROM app.users WHERE id = 1; --!"),
+        Case("ALTER TABLE app.users ADD x int;\nCREATE TABLE app.copy AS SELECT * FROM app.users; --!"),
+        Case("ALTER TABLE app.users ADD x int;\nSELECT * INTO app.copy FROM app.users; --!"),
+        Case("ALTER TABLE app.users ADD x int;\nCREATE MATERIALIZED VIEW app.sum AS SELECT sum(age) FROM app.users; --!"),
+        Case("ALTER TABLE app.users ADD x int;\nREFRESH MATERIALIZED VIEW elsewhere; --!"),
+        Case("ALTER TABLE app.users ADD x int;\nALTER TABLE app.users SET LOGGED; --!"),
+        Case("ALTER TABLE app.users ADD x int;\nINSERT INTO elsewhere VALUES (1); --!\n" + "INSERT INTO elsewhere VALUES (1);\n" * 1000),
     ),
     "lock-table": (
         Case("BEGIN;\nLOCK TABLE app.users; --!\nCOMMIT;", severity="warning"),
         Case("VACUUM app.users;\nLOCK TABLE app.users IN SHARE MODE; --!", severity="error"),
     ),
-    "vacuum-full": (Case("VACUUM FULL app.users; --!"), Case("CLUSTER app.users USING users_pkey; --!"), Case("VACUUM (FULL); --!")),
+    "vacuum-full": (
+        Case("VACUUM FULL app.users; --!"),
+        Case("CLUSTER app.users USING users_pkey; --!"),
+        Case("VACUUM (FULL); --!"),
+        Case("CLUSTER; --!"),
+        Case("VACUUM FULL; --!"),
+    ),
 }

@@ -1,6 +1,6 @@
 """For each rule: SQL that it must leave alone."""
 
-from tests.unit.lint_cases import TABLE, Case
+from tests.unit.lint_cases import PARTED, TABLE, Case
 
 LEFT_ALONE: dict[str, tuple[Case, ...]] = {
     "seed-not-repeatable": (
@@ -38,6 +38,15 @@ LEFT_ALONE: dict[str, tuple[Case, ...]] = {
         Case("ALTER TABLE kept ADD x int;", before="CREATE TABLE gone (id bigint); ALTER TABLE gone RENAME TO kept;"),
         Case("ALTER TABLE app.x DROP b;", before="CREATE SCHEMA app; CREATE TABLE app.x (LIKE elsewhere);"),
         Case("UPDATE app.users SET full_name = 'x' WHERE id = 1;", before=f"{TABLE} ALTER TABLE app.users RENAME name TO full_name;"),
+        Case("UPDATE app.p1 SET id = 2 WHERE id = 1;", before=PARTED),
+        Case("CREATE SCHEMA sub CREATE TABLE sub.t (id int) CREATE VIEW sub.v AS SELECT id FROM sub.t; ALTER TABLE sub.t ADD x int;"),
+        Case("CREATE FOREIGN TABLE app.far (id int) SERVER s; GRANT SELECT ON app.far TO somebody;"),
+        Case("SELECT id INTO app.made FROM app.users; ALTER TABLE app.made ADD x int;"),
+        Case("COPY (SELECT id FROM app.users) TO STDOUT;"),
+        Case("GRANT SELECT ON ALL TABLES IN SCHEMA app TO somebody; GRANT EXECUTE ON FUNCTION f() TO somebody;"),
+        Case("COMMENT ON CONSTRAINT c ON DOMAIN d IS 'x'; COMMENT ON CAST (int AS text) IS 'x'; COMMENT ON LARGE OBJECT 1 IS 'x';"),
+        Case("CREATE TYPE app.pair AS (a int, b int); CREATE TABLE app.pairs OF app.pair; CREATE TABLE app.x (a int NULL);"),
+        Case("ALTER INDEX app.nowhere SET (fillfactor = 50); ALTER SEQUENCE app.nowhere RESTART;"),
     ),
     "already-exists": (
         Case("CREATE OR REPLACE VIEW app.v AS SELECT 1;", before="CREATE VIEW app.v AS SELECT 2;"),
@@ -137,18 +146,27 @@ LEFT_ALONE: dict[str, tuple[Case, ...]] = {
         ),
         Case("ALTER TABLE app.users ALTER id SET NOT NULL;"),
         Case("CREATE TABLE app.x (id int); ALTER TABLE app.x ALTER id SET NOT NULL;"),
+        Case("ALTER TABLE app.users ADD CONSTRAINT filled NOT NULL age NOT VALID;"),
     ),
     "unique-without-index": (
         Case("ALTER TABLE app.users ADD CONSTRAINT u UNIQUE USING INDEX some_index;"),
         Case("CREATE TABLE app.x (id int); ALTER TABLE app.x ADD PRIMARY KEY (id);"),
+        Case(
+            "ALTER TABLE app.users ADD CONSTRAINT once UNIQUE USING INDEX i;", before=f"{TABLE} CREATE UNIQUE INDEX i ON app.users (name);"
+        ),
     ),
     "constraint-never-validated": (
         Case("ALTER TABLE app.users ADD CONSTRAINT a CHECK (age > 0) NOT VALID; ALTER TABLE app.users VALIDATE CONSTRAINT a;"),
         Case("ALTER TABLE app.users ADD CONSTRAINT a CHECK (age > 0) NOT VALID; ALTER TABLE app.users DROP CONSTRAINT a;"),
+        Case(
+            "ALTER TABLE app.users RENAME CONSTRAINT a TO b; ALTER TABLE app.users VALIDATE CONSTRAINT b;",
+            before=f"{TABLE} ALTER TABLE app.users ADD CONSTRAINT a CHECK (age > 0) NOT VALID;",
+        ),
     ),
     "domain-constraint": (
         Case("ALTER DOMAIN email ADD CHECK (value <> '') NOT VALID;"),
         Case("CREATE DOMAIN d AS text; ALTER DOMAIN d SET NOT NULL;"),
+        Case("ALTER DOMAIN positive DROP CONSTRAINT c;"),
     ),
     "attach-partition-scan": (
         Case(
@@ -168,7 +186,12 @@ LEFT_ALONE: dict[str, tuple[Case, ...]] = {
         Case("DROP INDEX CONCURRENTLY IF EXISTS i;"),
         Case("CREATE TABLE x (a int); CREATE INDEX i ON x (a); DROP INDEX i;"),
     ),
-    "reindex-not-concurrently": (Case("REINDEX TABLE CONCURRENTLY app.users;"),),
+    "reindex-not-concurrently": (
+        Case("REINDEX TABLE CONCURRENTLY app.users;"),
+        Case("CREATE TABLE app.n (a int); CREATE INDEX i ON app.n (a); ALTER INDEX app.i RENAME TO j; REINDEX INDEX app.j;"),
+        Case("REINDEX (CONCURRENTLY 1) TABLE app.users;"),
+        Case("REINDEX (CONCURRENTLY true) TABLE app.users;"),
+    ),
     "refresh-not-concurrently": (
         Case("REFRESH MATERIALIZED VIEW CONCURRENTLY v;"),
         Case("CREATE MATERIALIZED VIEW v AS SELECT 1; REFRESH MATERIALIZED VIEW v;"),
@@ -193,6 +216,9 @@ LEFT_ALONE: dict[str, tuple[Case, ...]] = {
     "rename-object": (
         Case("ALTER TABLE app.users RENAME CONSTRAINT a TO b;"),
         Case("CREATE TYPE m AS ENUM ('a'); ALTER TYPE m RENAME TO n;"),
+        Case("CREATE TYPE span AS RANGE (subtype = int4); ALTER TYPE span RENAME TO range;"),
+        Case("CREATE TYPE pair AS (a int); ALTER TYPE pair RENAME TO couple;"),
+        Case("ALTER POLICY p ON app.users RENAME TO q; ALTER TRIGGER t ON app.users RENAME TO u;"),
     ),
     "statement-after-exclusive-lock": (
         Case("ALTER TABLE app.users ADD x int; CREATE TABLE app.y (i int); CREATE INDEX ON app.y (i); COMMENT ON TABLE app.y IS 'x';"),
@@ -202,5 +228,11 @@ LEFT_ALONE: dict[str, tuple[Case, ...]] = {
         Case("CREATE TABLE app.x (i int); ALTER TABLE app.x ADD y int; UPDATE app.x SET y = 1;"),
     ),
     "lock-table": (Case("BEGIN; LOCK TABLE app.users IN ROW EXCLUSIVE MODE; COMMIT;"),),
-    "vacuum-full": (Case("VACUUM app.users;"), Case("VACUUM (FULL false) app.users;"), Case("VACUUM (ANALYZE) app.users;")),
+    "vacuum-full": (
+        Case("VACUUM app.users;"),
+        Case("VACUUM (FULL false) app.users;"),
+        Case("VACUUM (ANALYZE) app.users;"),
+        Case("CREATE TABLE app.n (id int PRIMARY KEY); CLUSTER app.n USING n_pkey;"),
+    ),
+    "drop-not-null": (Case("CREATE TABLE app.n (id int NOT NULL); ALTER TABLE app.n ALTER id DROP NOT NULL;"),),
 }

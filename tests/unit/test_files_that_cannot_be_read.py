@@ -9,6 +9,7 @@ import pytest
 from dbmigration.api.reasons import Reason
 from dbmigration.errors import Permanent, Transient
 from dbmigration.lint import check_folder
+from dbmigration.migrations.checksum import line_at
 from dbmigration.migrations.config import parse_config
 from dbmigration.migrations.folder import read_set
 from dbmigration.migrations.layout import Layout, read_version, version_of
@@ -146,3 +147,23 @@ def test_lint_does_not_parse_a_statement_of_megabytes(tmp_path: Path) -> None:
 def test_an_ignore_inside_of_what_no_scanner_takes_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "001_x.sql").write_text("SELECT 1a,\n  -- dbmigration: ignore drop-table because of nothing\n 2;\n")
     assert "syntax-error" in {finding.rule for finding in check_folder(tmp_path)}
+
+
+def test_seeds_with_gzip_in_a_folder_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "dbmigration.toml").write_text('[seeds]\ndirectory = "seeds"\n')
+    (tmp_path / "seeds").mkdir()
+    (tmp_path / "seeds" / "seed-a.sql.gz").write_bytes(b"")
+    error = refused(tmp_path)
+    assert (error.reason, error.place.file) == (Reason.SOURCE_INVALID, "seed-a.sql.gz")
+
+
+def test_the_line_of_a_file_that_is_gone_meanwhile_is_not_known(tmp_path: Path) -> None:
+    assert line_at(tmp_path / "001_first.sql", 5) is None
+
+
+def test_a_script_whose_header_says_more_than_its_transaction(tmp_path: Path) -> None:
+    (tmp_path / "001_first.sql").write_text("SELECT 1;")
+    (tmp_path / "rollback-001.sql").write_text("-- Migration: 001\n-- Purpose: back\n-- Transaction: none\nSELECT 1;")
+    rollback = read_set(tmp_path).files[0].rollback
+    assert rollback is not None
+    assert rollback.transaction is False

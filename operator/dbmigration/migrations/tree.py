@@ -178,8 +178,6 @@ def _is_on(option: "DefElem | None") -> bool:
     kind = option.arg.WhichOneof("node")
     if kind == "integer":
         return bool(option.arg.integer.ival)
-    if kind == "boolean":
-        return bool(option.arg.boolean.boolval)
     if kind == "type_name":  # a bare word such as off
         return _dotted(option.arg.type_name.names).lower() != "off"
     return option.arg.string.sval.lower() not in ("false", "off", "0")

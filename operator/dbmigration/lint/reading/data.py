@@ -163,6 +163,4 @@ def _is_on(arg: Any) -> bool:
     kind = arg.WhichOneof("node")
     if kind == "integer":
         return bool(arg.integer.ival)
-    if kind == "boolean":
-        return bool(arg.boolean.boolval)
     return arg.string.sval.lower() not in ("false", "off", "0")
