@@ -231,6 +231,29 @@ def test_a_transaction_that_nobody_ends_is_refused(script: str, line: int, trans
     assert refusal(script, transaction) == (Reason.SOURCE_INVALID, line)
 
 
+@pytest.mark.parametrize(
+    ("script", "transaction", "line"),
+    [
+        ("SELECT 1;\nLOCK TABLE t;\nVACUUM t;", None, 2),
+        ("VACUUM t;\nlock t in share mode;", None, 2),
+        ("LOCK TABLE t;", False, 1),
+        ("BEGIN;\nSELECT 1;\nCOMMIT;\nLOCK TABLE t;", None, 4),
+        ("ALTER TYPE e ADD VALUE 'x';\nLOCK TABLE t;\nINSERT INTO t VALUES ('x');", None, 2),
+    ],
+)
+def test_a_lock_that_would_be_gone_at_once_is_refused(script: str, transaction: bool | None, line: int) -> None:
+    with pytest.raises(Permanent) as caught:
+        inspect_bytes(script.encode(), transaction)
+    assert (caught.value.reason, caught.value.place.line) == (Reason.SOURCE_INVALID, line)
+
+
+@pytest.mark.parametrize(
+    "script", ["BEGIN;\nLOCK TABLE t;\nCOMMIT;\nVACUUM t;", "VACUUM t;\nBEGIN;\nLOCK t;\nDELETE FROM t;\nEND;", "SELECT 'LOCK'; VACUUM;"]
+)
+def test_a_lock_in_a_transaction_of_the_file_holds(script: str) -> None:
+    assert not inspect_bytes(script.encode(), None).transactional
+
+
 def test_the_header_says_none() -> None:
     found = shape("BEGIN;\nSELECT 1;\nCOMMIT;", False)
     assert (found.transactional, found.strip_outer, found.statements) == (False, False, 3)

@@ -42,6 +42,7 @@ class ShapeFinder:
     _begin_sql: bytes | None = None
     _transactions: int = 0
     _outside: int = 0  # line of the first statement before the file's own BEGIN
+    _lock_line: int = 0  # of the first LOCK TABLE outside of the file's own transaction
     _added: dict[bytes, tuple[str, int]] = field(default_factory=dict)  # quoted value -> (value, line of ADD VALUE)
 
     def see(self, line: int, word: bytes, sql: bytes, verdict: Verdict) -> None:
@@ -56,6 +57,8 @@ class ShapeFinder:
             self._see_forbidden(line, verdict)
         elif not self._begin_line and not (kind is Kind.SESSION and b"transaction" not in sql.lower()):
             self._see_outside(line)
+        if not self._begin_line and not self._lock_line and word.upper() == b"LOCK":
+            self._lock_line = line
         if self._added:
             self._see_use(line, word, sql)
         if kind is Kind.PLAIN and word[:1] in b"aA":
@@ -74,6 +77,16 @@ class ShapeFinder:
         if self._begin_line:
             message = "this BEGIN has no COMMIT: psql would roll everything back at the end of the file. Add COMMIT;"
             raise self._invalid(self._begin_line, message)
+        shape = self._shape()
+        if self._lock_line and not shape.transactional:
+            message = (
+                "LOCK TABLE holds to the end of its transaction, so PostgreSQL takes it only in one, and this file runs without "
+                f"({shape.why}): put BEGIN; and COMMIT; around what the lock is for, or the rest into another file"
+            )
+            raise self._invalid(self._lock_line, message)
+        return shape
+
+    def _shape(self) -> Shape:
         if self.transaction is False:
             return Shape(False, "the header says Transaction: none", False, self.count)
         if self._why is not None:
