@@ -193,6 +193,47 @@ def test_table_of_an_earlier_pending_file_is_a_note(tmp_path: Path) -> None:
     assert [str(f.severity) for f in with_catalog(tmp_path, Catalog(), "002_b.sql")] == ["note"]
 
 
+def destroyed(folder: Path, catalog: Catalog) -> dict[str, list[str]]:
+    """What is found of what is lost, each severity by its file, when every file of the folder is pending."""
+    rules = ("drop-table", "drop-column", "truncate", "delete-without-where", "update-without-where")
+    found: dict[str, list[str]] = {}
+    for finding in check(read_set(folder), read_set(folder).files, catalog=catalog):
+        if finding.rule in rules:
+            found.setdefault(finding.file, []).append(f"{finding.rule} {finding.severity}")
+    return found
+
+
+LOSSES = "UPDATE {0} SET y = 1;\nDELETE FROM {0};\nTRUNCATE {0};\nALTER TABLE {0} DROP y;\nDROP TABLE {0};\n"
+
+
+def test_nothing_is_lost_with_what_the_same_run_made(tmp_path: Path) -> None:
+    """A whole set goes into a database that has something else in it: what its files take back is only what they made."""
+    write(tmp_path, _001_a="CREATE TABLE a (y int);", _002_b="ALTER TABLE a RENAME TO b;", _003_c=LOSSES.format("b"))
+    catalog = Catalog({USERS: TableFacts(1, 8192, ("id",))})
+    assert {finding.split()[-1] for finding in destroyed(tmp_path, catalog)["003_c.sql"]} == {"note"}
+    assert {
+        finding.split()[-1] for finding in destroyed(tmp_path, Catalog({Relation("public", "a"): TableFacts(1, 8192, ("y",))}))["003_c.sql"]
+    } == {"error"}, "it was there before"
+
+
+def test_a_table_that_the_run_only_renames_is_lost_all_the_same(tmp_path: Path) -> None:
+    write(tmp_path, _001_a="ALTER TABLE app.users RENAME TO old;", _002_b=LOSSES.format("app.old"))
+    catalog = Catalog({USERS: TableFacts(1, 8192, ("id", "y"))})
+    assert {finding.split()[-1] for finding in destroyed(tmp_path, catalog)["002_b.sql"]} == {"error"}
+
+
+def test_a_column_that_an_earlier_file_of_the_run_added_holds_nothing_yet(tmp_path: Path) -> None:
+    loss = "UPDATE app.users SET y = 1;\nALTER TABLE app.users DROP y;\n"
+    write(tmp_path, _001_a="ALTER TABLE app.users ADD y int;", _002_b=loss)
+    assert destroyed(tmp_path, Catalog({USERS: TableFacts(1, 8192, ("id",))})) == {"002_b.sql": ["update-without-where note"]}
+    there = destroyed(tmp_path, Catalog({USERS: TableFacts(1, 8192, ("id", "y"))}))
+    assert there == {"002_b.sql": ["update-without-where error", "drop-column error"]}
+    write(tmp_path, _001_a="ALTER TABLE app.users RENAME z TO y;")
+    assert destroyed(tmp_path, Catalog({USERS: TableFacts(1, 8192, ("id", "z"))})) == there
+    write(tmp_path, _001_a="ALTER TABLE app.users ADD w int;\nALTER TABLE app.users RENAME w TO y;")
+    assert destroyed(tmp_path, Catalog({USERS: TableFacts(1, 8192, ("id",))})) == {"002_b.sql": ["update-without-where note"]}
+
+
 def test_with_a_database_what_neither_has_is_an_error(tmp_path: Path) -> None:
     write(tmp_path, _001_a="ALTER TABLE nowhere ADD x int; ALTER TABLE app.users ADD y int; SELECT * FROM v;")
     catalog = Catalog({USERS: TableFacts(1, 8192)}, frozenset({Relation("app", "v")}))

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dbmigration.errors import Permanent
-from dbmigration.lint.catalog import Catalog
+from dbmigration.lint.catalog import Catalog, Size
 from dbmigration.lint.context import Context
 from dbmigration.lint.finding import Finding, Severity
 from dbmigration.lint.model import Model
@@ -147,10 +147,12 @@ class _Run:
                     continue
                 said.add((rule.name, hit.once))
                 line = context.statement.line_at(operation.at if hit.at is None else hit.at)
-                self._add(rule, hit, context.script.name, line)
+                size = None if hit.table is None else context.size(hit.table)
+                self._add(rule, hit, context.script.name, line, size)
 
-    def _add(self, rule: Rule, hit: Hit, file: str, line: int | None) -> None:
-        size = self._catalog.size(hit.table) if self._catalog is not None and hit.table is not None else None
+    def _add(self, rule: Rule, hit: Hit, file: str, line: int | None, size: Size | None = None) -> None:
+        if size is None and self._catalog is not None and hit.table is not None:
+            size = self._catalog.size(hit.table)
         table = None if hit.table is None else str(hit.table)
         self.policy.add(Finding(rule.name, severity_of(rule, hit, size), file, line, hit.message, table))
 

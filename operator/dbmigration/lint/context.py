@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from dbmigration.lint import operations as op
+from dbmigration.lint.catalog import Size
 from dbmigration.lint.definitions import RELATIONS, ConstraintKind, Object
 from dbmigration.lint.model import Model, Table
 from dbmigration.lint.names import Relation
@@ -50,7 +51,25 @@ class Context:
 
     def is_new_column(self, table: Relation, column: str) -> bool:
         found = self.model.find(table)
-        return self.is_new(table) or ((found.name if found else table), column) in self.added
+        return self.is_new(table) or ((found.name if found else table), column) in self.added or self._made_by_run(found, column)
+
+    def _made_by_run(self, table: Table | None, column: str) -> bool:
+        """An earlier file of the same run added it: the database has no column of the name that it was added under."""
+        made = table.columns.get(column) if table is not None else None
+        facts = self.model.catalog.facts(table.name) if table is not None and self.model.catalog is not None else None
+        there = facts.columns if facts is not None else None
+        return made is not None and bool(made.file) and there is not None and made.made_as not in there
+
+    def size(self, name: Relation) -> Size | None:
+        """Of the table in the database, None without one. ABSENT only where the set makes the table: one that it only renames has rows."""
+        if self.model.catalog is None:
+            return None
+        size = self.model.catalog.size(name)
+        if size is not Size.ABSENT:
+            return size
+        found = self.model.find(name)
+        made = found is not None and found.made_as is not None and not self.model.catalog.has(found.made_as)
+        return Size.ABSENT if made else Size.UNKNOWN
 
     def is_made_again(self, drop: op.Drop) -> bool:
         """The script creates an object of this kind and name after dropping it, for which CREATE OR REPLACE may not be enough."""

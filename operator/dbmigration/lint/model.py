@@ -17,11 +17,12 @@ from dbmigration.lint.operations import Create
 
 @dataclass(slots=True)
 class ColumnModel:
-    """`file`: which one made it."""
+    """`file`: which one made it. `made_as`: under which name."""
 
     type: TypeName
     not_null: bool
     file: str
+    made_as: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,9 @@ class PlacedConstraint:
 
 @dataclass(slots=True)
 class Table:
-    """A relation. `complete`: every column is known. `file`: which one made it, None when it was there before the set."""
+    """A relation. `complete`: every column is known. `file`: which one made it, None when it was there before the set. `made_as`: under
+    which name, which a later file may have changed.
+    """
 
     name: Relation
     kind: Object
@@ -56,6 +59,7 @@ class Table:
     complete: bool = False
     partitioned: bool = False
     temporary: bool = False
+    made_as: Relation | None = None
     columns: dict[str, ColumnModel] = field(default_factory=dict)
     indexes: dict[str, IndexModel] = field(default_factory=dict)
     constraints: dict[str, PlacedConstraint] = field(default_factory=dict)
@@ -146,6 +150,7 @@ class Model:
 
     def add(self, table: Table) -> None:
         self.gone.pop(table.name, None)
+        table.made_as = table.name
         self._put(table)
 
     def remove(self, name: Relation, file: str) -> None:

@@ -25,9 +25,10 @@ def severity_of(rule: Rule, hit: Hit, size: Size | None) -> Severity:
     severity = hit.severity or rule.severity
     if size is Size.ABSENT:
         return Severity.NOTE
-    if rule.by_size and size is Size.SMALL:
+    by_size = rule.by_size and hit.by_size
+    if by_size and size is Size.SMALL:
         return Severity.NOTE
-    return Severity.ERROR if rule.by_size and size is Size.LARGE else severity
+    return Severity.ERROR if by_size and size is Size.LARGE else severity
 
 
 class Policy:

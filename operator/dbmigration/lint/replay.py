@@ -25,7 +25,7 @@ def replay(model: Model, operation: Operation, file: str, line_at: LineAt) -> No
         case op.AddColumn(table=name, column=column):
             table = model.edit(name)
             if column.name not in table.columns:
-                table.columns[column.name] = ColumnModel(column.type, column.not_null, file)
+                table.columns[column.name] = ColumnModel(column.type, column.not_null, file, column.name)
                 for constraint in column.constraints:
                     _constrain(model, table, constraint, file, line_at)
         case op.DropColumn(table=name, column=gone):
@@ -33,12 +33,12 @@ def replay(model: Model, operation: Operation, file: str, line_at: LineAt) -> No
         case op.ChangeType(table=name, column=changed, type=new):
             table = model.edit(name)
             known = table.columns.get(changed)
-            table.columns[changed] = ColumnModel(new, known.not_null if known else False, known.file if known else "")
+            table.columns[changed] = replace(known, type=new) if known else ColumnModel(new, False, "")
         case op.SetNotNull(table=name, column=changed) | op.DropNotNull(table=name, column=changed):
             table = model.edit(name)
             known = table.columns.get(changed)
             if known is not None:
-                table.columns[changed] = ColumnModel(known.type, isinstance(operation, op.SetNotNull), known.file)
+                table.columns[changed] = replace(known, not_null=isinstance(operation, op.SetNotNull))
         case op.AddConstraint(table=name, constraint=constraint):
             _constrain(model, model.edit(name), constraint, file, line_at)
         case op.DropConstraint(table=name, name=constraint_name):
@@ -77,7 +77,7 @@ def _create_table(model: Model, operation: op.CreateTable, file: str, line_at: L
             table.complete = parent.complete
             table.indexes = {f"{operation.table.name}:{name}": index for name, index in parent.indexes.items()}
     for column in operation.columns:
-        table.columns[column.name] = ColumnModel(column.type, column.not_null, file)
+        table.columns[column.name] = ColumnModel(column.type, column.not_null, file, column.name)
     model.add(table)
     for column in operation.columns:
         for constraint in column.constraints:
@@ -99,7 +99,7 @@ def _constrain(model: Model, table: Table, constraint: Constraint, file: str, li
         for column in columns:
             known = table.columns.get(column)
             if known is not None:
-                table.columns[column] = ColumnModel(known.type, True, known.file)
+                table.columns[column] = replace(known, not_null=True)
 
 
 def _default_name(table: Table, constraint: Constraint) -> str:

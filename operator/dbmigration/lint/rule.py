@@ -21,7 +21,8 @@ from dbmigration.migrations.model import MigrationFile
 @dataclass(frozen=True, slots=True)
 class Hit:
     """What a rule found. `at`: the offset in bytes in the statement (None: the operation's own); `line`: for rules about scripts, None: the
-    whole file. `severity` None: the rule's own. `table`: by whose size the severity moves. `once`: of several hits of a script with
+    whole file. `severity` None: the rule's own. `table`: by whose size the severity moves, if the rule is about that;
+    `by_size` False: not even then. A table that the same run makes is a note in any case. `once`: of several hits of a script with
     the same words here, the first is enough.
     """
 
@@ -31,6 +32,7 @@ class Hit:
     severity: Severity | None = None
     table: Relation | None = None
     once: str = ""
+    by_size: bool = True
 
 
 @dataclass(frozen=True, slots=True)

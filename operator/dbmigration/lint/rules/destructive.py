@@ -32,7 +32,8 @@ def drop_table(drop: op.Drop, c: Context) -> Iterator[Hit]:
     if drop.kind is Object.TABLE and not c.is_new(drop.name):
         yield Hit(
             f"{drop.name} and all its rows are gone for good, and code that still uses it fails: "
-            "rename it first, drop it in a later release when nobody missed it"
+            "rename it first, drop it in a later release when nobody missed it",
+            table=drop.name,
         )
 
 
@@ -41,7 +42,8 @@ def drop_column(drop: op.DropColumn, c: Context) -> Iterator[Hit]:
     if not c.is_new_column(drop.table, drop.column):
         yield Hit(
             f"the values of {drop.table}.{drop.column} are gone for good, and code that still names the column fails: "
-            "release code that no longer uses it first"
+            "release code that no longer uses it first",
+            table=drop.table,
         )
 
 
@@ -77,13 +79,13 @@ def truncate(truncate: op.Truncate, c: Context) -> Iterator[Hit]:
     if truncate.cascade:
         yield Hit(f"{truncate.table} and every table that refers to it are emptied, also those that this file does not name")
     elif not c.is_new(truncate.table):
-        yield Hit(f"every row of {truncate.table} is gone, under an ACCESS EXCLUSIVE lock")
+        yield Hit(f"every row of {truncate.table} is gone, under an ACCESS EXCLUSIVE lock", table=truncate.table)
 
 
 @operation_rule(Severity.ERROR, "DELETE without WHERE", op.Delete)
 def delete_without_where(delete: op.Delete, c: Context) -> Iterator[Hit]:
     if not delete.filtered and not c.is_new(delete.table):
-        yield Hit(f"every row of {delete.table} is deleted: say which rows with WHERE", table=None)
+        yield Hit(f"every row of {delete.table} is deleted: say which rows with WHERE", table=delete.table)
 
 
 @operation_rule(Severity.WARNING, "UPDATE without WHERE", op.Update, by_size=True)
@@ -95,6 +97,8 @@ def update_without_where(update: op.Update, c: Context) -> Iterator[Hit]:
         yield Hit(
             f"{', '.join(old)} of every row of {update.table} is overwritten: say which rows with WHERE",
             severity=Severity.ERROR,
+            table=update.table,
+            by_size=False,
         )
     else:
         yield Hit(
