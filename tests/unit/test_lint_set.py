@@ -216,6 +216,14 @@ def test_nothing_is_lost_with_what_the_same_run_made(tmp_path: Path) -> None:
     } == {"error"}, "it was there before"
 
 
+def test_a_first_install_drops_what_is_not_there(tmp_path: Path) -> None:
+    write(tmp_path, _001_a="DROP TABLE IF EXISTS a;\nDROP VIEW IF EXISTS v;\nCREATE TABLE a (id int);")
+    assert destroyed(tmp_path, Catalog({USERS: TableFacts(1, 8192)})) == {}
+    assert destroyed(tmp_path, Catalog({Relation("public", "a"): TableFacts(1, 8192)})) == {"001_a.sql": ["drop-table error"]}
+    write(tmp_path, _001_a="ALTER TABLE app.users RENAME TO a;", _002_b="DROP TABLE IF EXISTS app.a;")
+    assert destroyed(tmp_path, Catalog({USERS: TableFacts(1, 8192)})) == {"002_b.sql": ["drop-table error"]}
+
+
 def test_a_table_that_the_run_only_renames_is_lost_all_the_same(tmp_path: Path) -> None:
     write(tmp_path, _001_a="ALTER TABLE app.users RENAME TO old;", _002_b=LOSSES.format("app.old"))
     catalog = Catalog({USERS: TableFacts(1, 8192, ("id", "y"))})

@@ -29,12 +29,18 @@ _MADE_AGAIN: Final = (Object.VIEW, Object.MATERIALIZED_VIEW, Object.FUNCTION, Ob
 
 @operation_rule(Severity.ERROR, "A table, with all its rows, is dropped", op.Drop)
 def drop_table(drop: op.Drop, c: Context) -> Iterator[Hit]:
-    if drop.kind is Object.TABLE and not c.is_new(drop.name):
+    if drop.kind is Object.TABLE and not c.is_new(drop.name) and not _is_nowhere(drop, c):
         yield Hit(
             f"{drop.name} and all its rows are gone for good, and code that still uses it fails: "
             "rename it first, drop it in a later release when nobody missed it",
             table=drop.name,
         )
+
+
+def _is_nowhere(drop: op.Drop, c: Context) -> bool:
+    """IF EXISTS of a relation that neither the database nor an earlier file has, as scripts for a first install begin."""
+    looked = drop.optional and drop.kind in RELATIONS and c.model.catalog is not None
+    return looked and c.table(drop.name) is None and not c.model.in_catalog(drop.name)
 
 
 @operation_rule(Severity.ERROR, "A column, with all its values, is dropped", op.DropColumn)
@@ -49,7 +55,7 @@ def drop_column(drop: op.DropColumn, c: Context) -> Iterator[Hit]:
 
 @operation_rule(Severity.WARNING, "A view, function, type or sequence that code may use is dropped", op.Drop)
 def drop_object(drop: op.Drop, c: Context) -> Iterator[Hit]:
-    if drop.kind not in _USED_BY_CODE or c.is_new(drop.name):
+    if drop.kind not in _USED_BY_CODE or c.is_new(drop.name) or _is_nowhere(drop, c):
         return
     type_ = c.model.types.get(drop.name.name)
     if drop.kind in (Object.TYPE, Object.DOMAIN) and type_ is not None and type_.file == c.script.name:
