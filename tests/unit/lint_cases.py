@@ -66,6 +66,11 @@ FOUND: dict[str, tuple[Case, ...]] = {
         Case("WITH moved AS (UPDATE app.nowhere SET a = 1 WHERE a = 2 RETURNING a) --!\nSELECT a FROM moved;", severity="warning"),
         Case("WITH moved AS (INSERT INTO app.nowhere VALUES (1) RETURNING a) --!\nSELECT a FROM moved;", severity="warning"),
         Case("COMMENT ON TABLE app.nowhere IS 'x'; --!", severity="warning"),
+        Case(
+            "ALTER TABLE app.t ADD x int; --!",
+            before="CREATE TABLE app.t (a int); CREATE TABLE other.t (b int); DROP TABLE app.t;",
+            severity="error",
+        ),
     ),
     "seed-not-repeatable": (
         Case("INSERT INTO app.users (id) VALUES (1); --!", severity="error", name="seed-a.sql"),
@@ -196,6 +201,7 @@ FOUND: dict[str, tuple[Case, ...]] = {
             before=f"CREATE SCHEMA app; {TABLE} ALTER TABLE app.users ADD CONSTRAINT a CHECK (age IS NOT NULL) NOT VALID;",
         ),
         Case("ALTER TABLE app.users ADD CONSTRAINT filled NOT NULL age; --!"),
+        Case("ALTER TABLE app.users ADD NOT NULL age; --!"),
     ),
     "unique-without-index": (
         Case("ALTER TABLE app.users ADD UNIQUE (name); --!"),
@@ -276,6 +282,7 @@ FOUND: dict[str, tuple[Case, ...]] = {
         Case("ALTER TABLE app.users ADD x int;\nREFRESH MATERIALIZED VIEW elsewhere; --!"),
         Case("ALTER TABLE app.users ADD x int;\nALTER TABLE app.users SET LOGGED; --!"),
         Case("ALTER TABLE app.users ADD x int;\nINSERT INTO elsewhere VALUES (1); --!\n" + "INSERT INTO elsewhere VALUES (1);\n" * 1000),
+        Case("ALTER TABLE app.users ADD x int;\nUPDATE app.users SET x = 1 WHERE id > 5; --!\nUPDATE app.users SET x = 2 WHERE id < 5;"),
     ),
     "lock-table": (
         Case("BEGIN;\nLOCK TABLE app.users; --!\nCOMMIT;", severity="warning"),

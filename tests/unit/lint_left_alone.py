@@ -19,7 +19,10 @@ LEFT_ALONE: dict[str, tuple[Case, ...]] = {
         Case("BEGIN;\nCREATE INDEX CONCURRENTLY ON app.users (name);\nCOMMIT;"),
         Case("\\restrict abc\nSELECT 1;\n\\unrestrict abc\n"),
     ),
-    "syntax-error": (Case("CREATE FUNCTION f() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT 1; END;"),),
+    "syntax-error": (
+        Case("CREATE FUNCTION f() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT 1; END;"),
+        Case("INSERT /* of one */ INTO app.users (id) VALUES (1);"),
+    ),
     "empty-migration": (Case("SELECT 1;"),),
     "identifier-too-long": (Case(f"CREATE INDEX CONCURRENTLY {'i' * 63} ON app.users (name);\nSELECT '{'x' * 90}';"),),
     "password-in-file": (Case("CREATE ROLE app LOGIN;"), Case("ALTER ROLE app PASSWORD NULL;")),
@@ -47,6 +50,8 @@ LEFT_ALONE: dict[str, tuple[Case, ...]] = {
         Case("COMMENT ON CONSTRAINT c ON DOMAIN d IS 'x'; COMMENT ON CAST (int AS text) IS 'x'; COMMENT ON LARGE OBJECT 1 IS 'x';"),
         Case("CREATE TYPE app.pair AS (a int, b int); CREATE TABLE app.pairs OF app.pair; CREATE TABLE app.x (a int NULL);"),
         Case("ALTER INDEX app.nowhere SET (fillfactor = 50); ALTER SEQUENCE app.nowhere RESTART;"),
+        Case("ALTER TABLE other.t ADD x int;", before="CREATE TABLE app.t (a int); CREATE TABLE other.t (b int); DROP TABLE app.t;"),
+        Case("ALTER TABLE app.here ADD x int;", before="CREATE TABLE app.here (a int); ALTER TABLE app.was RENAME TO here;"),
     ),
     "already-exists": (
         Case("CREATE OR REPLACE VIEW app.v AS SELECT 1;", before="CREATE VIEW app.v AS SELECT 2;"),
@@ -68,6 +73,7 @@ LEFT_ALONE: dict[str, tuple[Case, ...]] = {
     "concurrently-in-transaction": (
         Case("CREATE INDEX CONCURRENTLY ON app.users (name);"),
         Case("BEGIN; REFRESH MATERIALIZED VIEW CONCURRENTLY v; COMMIT; -- CONCURRENTLY"),
+        Case("BEGIN; DO $$ BEGIN COMMIT; END $$; COMMIT;"),
     ),
     "mixed-non-transactional": (
         Case("SET lock_timeout = 0; CREATE INDEX CONCURRENTLY a ON app.users (name); CREATE INDEX CONCURRENTLY b ON app.users (age);"),
@@ -219,6 +225,7 @@ LEFT_ALONE: dict[str, tuple[Case, ...]] = {
         Case("CREATE TYPE span AS RANGE (subtype = int4); ALTER TYPE span RENAME TO range;"),
         Case("CREATE TYPE pair AS (a int); ALTER TYPE pair RENAME TO couple;"),
         Case("ALTER POLICY p ON app.users RENAME TO q; ALTER TRIGGER t ON app.users RENAME TO u;"),
+        Case("CREATE SCHEMA sub; ALTER SCHEMA sub RENAME TO other;"),
     ),
     "statement-after-exclusive-lock": (
         Case("ALTER TABLE app.users ADD x int; CREATE TABLE app.y (i int); CREATE INDEX ON app.y (i); COMMENT ON TABLE app.y IS 'x';"),

@@ -36,6 +36,20 @@ def test_reasoned_ignore_silences_its_statement(tmp_path: Path, sql: str) -> Non
     assert rules(tmp_path, sql) == []
 
 
+def test_an_ignore_behind_several_statements_is_about_all_that_stands_on_its_line(tmp_path: Path) -> None:
+    ignore = "-- dbmigration: ignore drop-table because nobody has read it since May"
+    assert rules(tmp_path, f"BEGIN; SELECT 1; DROP TABLE IF EXISTS a; {ignore}\nCOMMIT;\n") == []
+    assert rules(tmp_path, f"BEGIN; DROP TABLE IF EXISTS\na; {ignore}\nCOMMIT;\n") == []
+    assert rules(tmp_path, f"BEGIN; DROP TABLE IF EXISTS a; SELECT 1; {ignore}\nCOMMIT;\n") == []
+
+
+def test_an_ignore_behind_copy_is_about_it_and_what_its_data_hold_is_none(tmp_path: Path) -> None:
+    ignore = "-- dbmigration: ignore statement-after-exclusive-lock because there are two rows"
+    data = "-- dbmigration: ignore nothing\n"
+    found = rules(tmp_path, f"ALTER TABLE a ADD IF NOT EXISTS x int;\nCOPY a FROM stdin; {ignore}\n{data}\\.\n")
+    assert {rule for rule, *_ in found} <= {"missing-transaction"}
+
+
 def test_ignore_is_for_one_statement_only(tmp_path: Path) -> None:
     sql = "BEGIN;\n-- dbmigration: ignore drop-table because a is empty\nDROP TABLE IF EXISTS a;\nDROP TABLE IF EXISTS b;\nCOMMIT;\n"
     assert rules(tmp_path, sql) == [("drop-table", "001_x.sql", 8)]

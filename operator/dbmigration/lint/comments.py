@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from dbmigration.migrations.part import WHOLE, Part, open_part
-from dbmigration.migrations.statements import Kind, Statement
+from dbmigration.migrations.statements import Statement
 
 MARKER: Final = b"dbmigration:"
 
@@ -46,41 +46,28 @@ class IgnoreFinder:
         self._marks = _marks(path, part)
         self._at = 0
         self._found = list[Ignore]()
-        self._last = (0, 0)  # the first and last line of the statement before
-        self._last_end = 0  # the last line of it and its data
-        self._in_copy = False
+        self._end = 0  # the last line of the statement before, and of its data
 
     def see(self, statement: Statement) -> None:
         end = statement.line + statement.sql.count(b"\n")
         while self._at < len(self._marks) and self._marks[self._at][0] <= end:
             line, text = self._marks[self._at]
             self._at += 1
-            if line == self._last_end and self._last[0]:
-                self._add(line, text, self._last)
-            elif line < statement.line or line == end or _is_comment_in(statement, line):
+            if line < statement.line or line == end or _is_comment_in(statement, line):
                 self._add(line, text, (statement.line, end))
-        self._last, self._last_end = (statement.line, end), end
-        self._in_copy = statement.kind is Kind.COPY_IN
+        self._end = end
 
     def see_data(self, data: bytes) -> None:
         """Lines of COPY: what they hold is no comment."""
-        if self._in_copy:
-            self._take_last_line()
-            self._in_copy = False
-        self._last_end += data.count(b"\n")
-        while self._at < len(self._marks) and self._marks[self._at][0] <= self._last_end:
+        self._end += data.count(b"\n")
+        while self._at < len(self._marks) and self._marks[self._at][0] <= self._end:
             self._at += 1
 
     def finish(self) -> list[Ignore]:
-        """Comments behind the last statement are about it when they stand on its last line, else about the file."""
+        """Comments below the last statement are about the file."""
         for line, text in self._marks[self._at :]:
-            self._add(line, text, self._last if line == self._last_end and self._last[0] else None)
+            self._add(line, text, None)
         return self._found
-
-    def _take_last_line(self) -> None:
-        while self._at < len(self._marks) and self._marks[self._at][0] == self._last_end:
-            self._add(*self._marks[self._at], self._last)
-            self._at += 1
 
     def _add(self, line: int, text: str, lines: tuple[int, int] | None) -> None:
         match = _IGNORE.fullmatch(text.strip())

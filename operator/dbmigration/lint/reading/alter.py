@@ -5,7 +5,6 @@ from typing import Any, Final
 
 from postgast import pg_query_pb2 as pb
 
-from dbmigration.lint.definitions import Constraint, ConstraintKind
 from dbmigration.lint.names import Relation
 from dbmigration.lint.operations import (
     AddColumn,
@@ -124,11 +123,6 @@ def _validate(table: Relation, cmd: Any, at: int) -> Iterator[Operation]:
     yield ValidateConstraint(at, table, cmd.name)
 
 
-def _add_index_constraint(table: Relation, cmd: Any, at: int) -> Iterator[Operation]:
-    node = getattr(cmd, "def").constraint
-    yield AddConstraint(at, table, Constraint(ConstraintKind.UNIQUE, at, name=node.conname, index=node.indexname))
-
-
 def _attach(table: Relation, cmd: Any, at: int) -> Iterator[Operation]:
     part = getattr(cmd, "def").partition_cmd.name
     yield Use(part.location, basics.relation(part))
@@ -152,7 +146,6 @@ _READERS: Final[dict[int, Callable[[Relation, Any, int], Iterator[Operation]]]] 
     pb.AT_SetStatistics: _use_column,
     pb.AT_AddIdentity: _use_column,
     pb.AT_AddConstraint: _add_constraint,
-    pb.AT_AddIndexConstraint: _add_index_constraint,
     pb.AT_DropConstraint: _drop_constraint,
     pb.AT_ValidateConstraint: _validate,
     pb.AT_AttachPartition: _attach,
