@@ -6,7 +6,7 @@ import pytest
 
 from dbmigration.api.reasons import Reason
 from dbmigration.errors import DbmigrationError, Permanent, Transient
-from dbmigration.postgres.apply import apply_file, read_ahead
+from dbmigration.postgres.apply import apply_file, apply_seed, read_ahead, seed_source
 from dbmigration.postgres.settings import Execution
 from tests.engine.conftest import Database
 from tests.engine.support import OUR_TABLE, Applied, applied_names, apply_all, apply_pending, dump_schema, history_of, write_files
@@ -342,3 +342,44 @@ def test_each_applied_file_has_one_event_with_who_and_which_run(database: Databa
 def history_table_in_meta(database: Database) -> object:
     rows = dict(row.split("|") for row in database.psql("SELECT key, value FROM dbmigration.meta").split("\n"))
     return type(OUR_TABLE)(rows["history_schema"], rows["history_table"])
+
+
+def test_what_the_history_table_itself_refuses_is_said_of_the_file_and_nothing_took_effect(database: Database, tmp_path: Path) -> None:
+    apply_all(database, write_files(tmp_path, {"001_one.sql": GOOD}))
+    database.psql("CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'frozen'; END$$")
+    database.psql("CREATE TRIGGER no BEFORE INSERT ON dbmigration.schema_migrations FOR EACH ROW EXECUTE FUNCTION no()")
+    error = refused(database, tmp_path, {"002_two.sql": "CREATE TABLE two (id int);\n"})
+    assert (error.reason, error.place.file, error.place.sqlstate) == (Reason.SQL_FAILED, "002_two.sql", "P0001")
+    assert database.psql("SELECT to_regclass('two') IS NULL") == "t"
+
+
+def test_an_error_under_an_encoding_of_one_byte_for_each_character_is_still_of_its_file(database: Database, tmp_path: Path) -> None:
+    text = f"SET client_encoding = 'LATIN1';\nSELECT 1;\nSELECT '{'é' * 300}', nothing;\n"
+    error = refused(database, tmp_path, {"001_one.sql": text})
+    assert (error.place.file, error.place.sqlstate) == ("001_one.sql", "42703")
+    assert error.place.line is not None
+
+
+def test_files_too_big_for_one_message_or_not_read_yet_are_not_made_ahead(database: Database, tmp_path: Path) -> None:
+    big = f"CREATE TABLE two (v text);\nINSERT INTO two VALUES ('{'x' * 40_000}');\n"
+    one, two, three = write_files(tmp_path, {"001_one.sql": GOOD, "002_two.sql": big, "003_three.sql": "CREATE TABLE three ();"}).files
+    then = {one.name: two, two.name: three}
+    with database.connect() as session:
+        for file in (one, two):
+            read_ahead(session, file)
+        for file in (one, two, three):
+            apply_file(session, file, table=OUR_TABLE, execution=Execution(), run_id="r", on_progress=lambda _: None, then=then)
+            assert session.ahead is None
+    assert applied_names(database) == ["001_one.sql", "002_two.sql", "003_three.sql"]
+
+
+def test_a_big_seed_whose_disk_breaks_is_no_failure_of_its_sql(database: Database, tmp_path: Path) -> None:
+    (seed,) = write_files(tmp_path, {"seed-a.sql": "CREATE TABLE half (id int);\n" + MUCH}).seeds
+    with database.connect() as session:
+        seed_source(session, seed)
+        seed.path.unlink()
+        seed.path.symlink_to("/proc/self/mem")
+        with pytest.raises(Permanent) as caught:
+            apply_seed(session, seed, table=OUR_TABLE, execution=Execution(), run_id="r", on_progress=lambda _: None)
+    assert (caught.value.reason, caught.value.place.file) == (Reason.SOURCE_INVALID, "seed-a.sql")
+    assert database.psql("SELECT to_regclass('half') IS NULL") == "t"

@@ -1,16 +1,22 @@
 """The history table and what stands beside it: adopted, refused, moved, missing, written as whoever."""
 
+from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from dbmigration.api.reasons import Reason
 from dbmigration.errors import DbmigrationError, Permanent, Transient
 from dbmigration.migrations.model import History, HistoryTable
+from dbmigration.postgres.applied import applied_names as applied_names_of
 from dbmigration.postgres.apply import RolledBackBy, rollback_file
+from dbmigration.postgres.conninfo import ConnInfo
 from dbmigration.postgres.history import read_history
 from dbmigration.postgres.session import connect
 from dbmigration.postgres.settings import Execution, Settings
+from dbmigration.postgres.sizes import column_values, row_counts, table_sizes
+from dbmigration.postgres.temporary import definition_of
 from tests.engine.conftest import Database
 from tests.engine.support import OUR_TABLE, applied_names, apply_all, apply_pending, dump_schema, history_of, roll_back, write_files
 
@@ -247,3 +253,38 @@ def test_nothing_to_do_costs_no_write_and_few_messages(database: Database, tmp_p
         assert apply_pending(session, files).files == []
         assert session.query("SELECT pg_current_xact_id_if_assigned()") == [(None,)]
     assert database.statements_of("dbmigration/idle").count("LOG:  statement:") < 10
+
+
+def test_an_application_that_may_not_wait_for_the_history_is_told_so_without_a_value(database: Database) -> None:
+    database.psql("CREATE TABLE locked (migration_name text); GRANT SELECT ON locked TO PUBLIC")
+    asked = ConnInfo({**database.conninfo().parameters, "options": "-c lock_timeout=50ms"})
+    with psycopg.connect(database.dsn, user="postgres") as other:
+        other.execute("LOCK TABLE locked IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(Transient) as caught:
+            applied_names_of(asked, HistoryTable("public", "locked"))
+    assert caught.value.reason is Reason.DATABASE_UNAVAILABLE
+    assert "55P03" in caught.value.message
+
+
+def test_sizes_of_what_is_not_there(database: Database) -> None:
+    with database.connect() as session:
+        assert row_counts(session) == {}
+        session.query("CREATE SCHEMA app")
+        session.query("CREATE TABLE app.t (id int)")
+        found = table_sizes(session, ["app.t", "app.nothing"])
+        assert list(found) == ["app.t"]
+        assert column_values(session, found["app.t"], "nothing") is None
+
+
+def test_a_database_with_a_locale_of_icu_is_made_again_like_that(database_factory: Callable[[], Database]) -> None:
+    database = database_factory()
+    name = f"{database.name}_icu"
+    database.psql(f"CREATE DATABASE {name} TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'de-DE' OWNER platform_owner")
+    try:
+        with Database(database.server, name).connect() as session:
+            options = definition_of(session).options
+        database.psql(f"CREATE DATABASE {name}_2 {options}")
+        assert database.psql(f"SELECT datlocprovider, daticulocale FROM pg_database WHERE datname = '{name}_2'") == "i|de-DE"
+    finally:
+        for made in (name, f"{name}_2"):
+            database.psql(f"DROP DATABASE IF EXISTS {made}")
