@@ -18,6 +18,7 @@ from dbmigration.api.reasons import Reason
 from dbmigration.backup import dump as dump_module
 from dbmigration.backup.check import check_backup
 from dbmigration.backup.clients import Client, choose_dump_client
+from dbmigration.backup.partial import clean_stale, open_partial, publish
 from dbmigration.backup.record import record_path
 from dbmigration.errors import Permanent, Transient
 from tests.engine.conftest import Database
@@ -251,3 +252,21 @@ def test_check_reads_to_the_end_even_when_the_record_was_made_for_the_damaged_by
     with pytest.raises(Permanent) as caught:
         check_backup(path)
     assert caught.value.reason is Reason.BACKUP_FAILED
+
+
+@pytest.mark.parametrize("in_the_way", ["x.json", "x.dump", "x.globals.sql"])
+def test_a_name_that_cannot_be_given_leaves_none_of_the_others(tmp_path: Path, in_the_way: str) -> None:
+    (tmp_path / in_the_way).mkdir()
+    (tmp_path / in_the_way / "somebody's").touch()
+    with pytest.raises(OSError, match="directory"), open_partial(tmp_path / "x.dump") as partial:
+        publish(partial, tmp_path / "x.json", b"{}", beside=(tmp_path / "x.globals.sql", b"--"))
+    assert [path.name for path in tmp_path.iterdir()] == [in_the_way]
+    assert (tmp_path / in_the_way / "somebody's").exists()
+
+
+def test_what_a_dead_process_left_of_a_removal_goes_with_the_next_backup(tmp_path: Path) -> None:
+    left = tmp_path / ".old.dump.removed"
+    left.mkdir()
+    (left / "toc.dat").touch()
+    clean_stale(tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -93,17 +93,16 @@ def publish(partial: Partial, record_path: Path, record: bytes, *, beside: tuple
     with contextlib.ExitStack() as stack:
         written = _written(stack, record_path, record)
         more = _written(stack, *beside) if beside is not None else None
+        given: list[Path] = []
         try:
-            if more is not None:
-                more.path.rename(more.final)
-            partial.path.rename(partial.final)
-            written.path.rename(written.final)
+            for each in (*(() if more is None else (more,)), partial, written):
+                each.path.rename(each.final)
+                given.append(each.final)
             _sync_folder(partial.final.parent)
         except OSError:
-            record_path.unlink(missing_ok=True)
-            remove_dump(partial.final)
-            if more is not None:
-                more.final.unlink(missing_ok=True)
+            for name in reversed(given):
+                with contextlib.suppress(OSError):  # what cannot be removed keeps nobody from removing the rest
+                    remove_dump(name)
             raise
 
 
