@@ -49,11 +49,16 @@ def test_bad_sql_in_second_of_three_keeps_the_first_and_runs_nothing_after(datab
         ("SELECT 'é', '日本';\nSELECT 'ü' || ü;\n", "42703", 2),
         ("SELECT 1; SELECT 2;\nSELECT 1 / 0", "22012", 2),
         ("COPY good FROM STDIN;\n7\n8\nx\n\\.\n", "22P02", 4),
-        ("SELECT 1;\nDO $$\nBEGIN\n  RAISE EXCEPTION 'no';\nEND\n$$;\n", "P0001", 2),
+        ("SELECT 1;\nDO $$\nBEGIN\n  RAISE EXCEPTION 'no';\nEND\n$$;\n", "P0001", 4),
+        ("DO\nLANGUAGE plpgsql -- here\n'BEGIN\nPERFORM ''a'';\nPERFORM 1 / 0;\nEND';\n", "22012", 5),
+        ("SELECT 1;\nDO $x$ BEGIN\n  INSERT INTO nothing\n  VALUES (1);\nEND $x$;\n", "42P01", 3),
+        ("DO $$\nBEGIN\n  EXECUTE 'DO $b$ BEGIN\n\n\nPERFORM 1 / 0; END $b$';\nEND $$;\n", "22012", 3),
+        ("SELECT 1;\nDO $$\nBEGIN\n  INSRT INTO good;\nEND $$;\n", "42601", 4),
         ("SELECT 1;\nALTER TABLE good ADD CONSTRAINT later UNIQUE (id) DEFERRABLE INITIALLY DEFERRED;\nINSERT INTO good VALUES (5);\n"
          "ALTER TABLE good DROP CONSTRAINT good_pkey;\nINSERT INTO good VALUES (5);\n", "23505", 5),
     ],
-    ids=["syntax", "constraint", "crlf", "characters-not-bytes", "no-final-semicolon", "copy-data", "do", "deferred"],
+    ids=["syntax", "constraint", "crlf", "characters-not-bytes", "no-final-semicolon", "copy-data",
+         "do", "do-in-quotes", "do-from-its-first-line", "do-in-do", "do-syntax", "deferred"],
 )  # fmt: skip
 def test_an_error_names_the_sqlstate_and_the_exact_line(database: Database, tmp_path: Path, text: str, sqlstate: str, line: int) -> None:
     error = refused(database, tmp_path, {"001_one.sql": GOOD, "002_two.sql": text})

@@ -1,5 +1,6 @@
 """Statements gathered into messages, and an error traced back to its file and line."""
 
+import re
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -16,6 +17,12 @@ MESSAGE_BYTES = 64 * 1024
 """More in one message gains nothing and costs memory on both sides."""
 
 _CANNOT_IN_TRANSACTION = frozenset({"25001", "2D000"})
+
+_OF_BLOCK = re.compile(r"\binline_code_block\D{1,20}(\d{1,9})\b")
+"""In whatever language the server speaks."""
+
+_BODY = re.compile(rb"DO\b[^'$]*(?:'|\$[^$]*\$)", re.IGNORECASE)
+"""Up to the first byte of a block's text."""
 
 OnRows = Callable[["Piece", PGresult], None]
 
@@ -170,11 +177,12 @@ def locate(error: ServerError, pieces: list[Piece], completed: int) -> tuple[Pie
     """The piece that failed and the line in its file.
 
     PostgreSQL's position counts characters of the whole message, and it comes first: a syntax error anywhere in the message is found
-    before its first statement runs. Without a position the results that came tell the statement, and COPY's context the line of its data.
+    before its first statement runs. Without a position the results that came tell the statement, and the error's context the line of
+    COPY's data or of a DO block.
     """
     if error.position is None:
         piece = pieces[min(completed, len(pieces) - 1)]
-        return piece, piece.line + _copy_line(error, piece)
+        return piece, piece.line + (_line_of_data(error, piece) or _line_of_block(error, piece))
     start = 0
     wanted = error.position - 1
     for piece in pieces:
@@ -187,12 +195,22 @@ def locate(error: ServerError, pieces: list[Piece], completed: int) -> tuple[Pie
     return piece, piece.line
 
 
-def _copy_line(error: ServerError, piece: Piece) -> int:
+def _line_of_data(error: ServerError, piece: Piece) -> int:
     """How many lines below the COPY statement's first line its bad data are. The context is `COPY table, line 3, column a: "…"`."""
     if piece.sql[:4].upper() != b"COPY" or error.context is None or not error.context.startswith("COPY "):
         return 0
     number = error.context.partition(", line ")[2].partition(",")[0].partition(":")[0]
     return piece.sql.count(b"\n") + int(number) if number.isascii() and number.isdigit() else 0
+
+
+def _line_of_block(error: ServerError, piece: Piece) -> int:
+    """How many lines below the DO statement's first line the one of its block that failed is.
+
+    PL/pgSQL counts from where the block's text begins, and says so outermost last: `PL/pgSQL function inline_code_block line 3 at RAISE`.
+    """
+    found = _OF_BLOCK.findall(error.context or "")
+    body = _BODY.match(piece.sql) if found else None
+    return piece.sql.count(b"\n", 0, body.end()) + int(found[-1]) - 1 if body is not None else 0
 
 
 def _message(pieces: list[Piece]) -> bytes:
