@@ -4,6 +4,8 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
+import pytest
+
 from tests.engine.conftest import Database
 from tests.engine.server import OWNER, PASSWORD, wait_until
 
@@ -63,9 +65,10 @@ def test_a_database_that_is_not_there_yet_is_waited_for(database: Database) -> N
     assert PASSWORD not in done.stderr
 
 
-def test_a_version_that_is_no_number_is_wrong_usage(database: Database) -> None:
+@pytest.mark.parametrize("version", ["latest", "1" * 5000])
+def test_a_version_that_is_no_number_is_wrong_usage(database: Database, version: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "dbmigration.cli.main", "wait", "--for-version", "latest"],
+        [sys.executable, "-m", "dbmigration.cli.main", "wait", "--for-version", version],
         env=environment(database),
         capture_output=True,
         text=True,

@@ -10,6 +10,7 @@ from dbmigration.api.reasons import Reason
 from dbmigration.cli import options as o
 from dbmigration.cli import words
 from dbmigration.errors import Transient, Usage
+from dbmigration.migrations.layout import Layout, read_version
 from dbmigration.migrations.model import HistoryTable
 
 INTERVAL_S = 2.0
@@ -26,8 +27,9 @@ def wait(
     timeout: Timeout = "0",
 ) -> int:
     """Wait until the database has a version. Reads the history table and nothing else: an application's own login can."""
-    if not for_version.isdecimal():
-        raise Usage(Reason.TARGET_UNKNOWN, f"--for-version is {for_version!r}: write the number of a file, like 004")
+    wanted = read_version(for_version, Layout.NUMBERED)
+    if wanted is None:
+        raise Usage(Reason.TARGET_UNKNOWN, f"--for-version is {for_version[:80]!r}: write the number of a file, like 004")
     given = o.asked(dsn, Path(), None, history, False, False)
     limit = o.read_duration_ms(timeout, "--timeout") / 1000
     begun = monotonic()
@@ -35,7 +37,7 @@ def wait(
     while True:
         try:
             version = _version(given)
-            if version is not None and version >= int(for_version):
+            if version is not None and version >= wanted:
                 sys.stdout.write(f"the database is at version {version:03}\n")
                 return 0
             message = f"the database is at version {version:03}" if version is not None else "no migration is applied"
