@@ -51,6 +51,13 @@ def test_a_layout_that_nobody_knows(tmp_path: Path, value: str) -> None:
     assert "golang-migrate" in error.message
 
 
+def test_settings_larger_than_any_are_not_even_parsed(tmp_path: Path) -> None:
+    (tmp_path / "dbmigration.toml").write_text("#" * 65_537)
+    error = refused(tmp_path)
+    assert (error.reason, error.place.file) == (Reason.SOURCE_INVALID, "dbmigration.toml")
+    assert "more than 64 KiB" in error.message
+
+
 def test_a_dependency_by_a_name_that_its_number_does_not_have(tmp_path: Path) -> None:
     (tmp_path / "001_first.sql").write_text("SELECT 1;")
     (tmp_path / "002_second.sql").write_text("-- Dependencies:\n--   - 001_fist.sql\n\nSELECT 1;")

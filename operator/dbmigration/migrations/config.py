@@ -17,6 +17,9 @@ LINT_SEVERITIES = ("off", "note", "warning", "error")
 LINT_FAIL_ON = ("error", "warning", "never", "off")
 DRIFT_POLICIES = ("report", "refuse", "off")
 
+_MOST_BYTES = 64 * 1024
+"""A dotted key costs the parser memory with the square of its length."""
+
 _ENVIRONMENT = re.compile(r"[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?")
 
 
@@ -35,6 +38,9 @@ def parse_config(data: bytes) -> SetConfig:
     """Raises Permanent SOURCE_INVALID for what is not TOML, for an unknown key and for a value of the wrong kind, naming the key."""
     import tomllib  # most sets have this file, but a set without one need not pay for the import
 
+    if len(data) > _MOST_BYTES:
+        message = f"has {len(data)} bytes, more than {_MOST_BYTES // 1024} KiB: it holds settings, and nothing else belongs into it"
+        raise Permanent(Reason.SOURCE_INVALID, message, place=Place(CONFIG_NAME))
     try:
         document = tomllib.loads(data.decode("utf-8-sig"))
     except ValueError as exc:  # no UTF-8, no TOML, or a number of thousands of digits, which Python does not read
