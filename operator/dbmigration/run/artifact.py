@@ -49,17 +49,19 @@ def _download(request: ArtifactRequest, archive: IO[bytes]) -> int:
     found, size = hashlib.new(algorithm), 0
     try:
         with urllib3.PoolManager(retries=urllib3.Retry(2, redirect=0, backoff_factor=0.5)) as pool:
-            answer = pool.request("GET", request.url, preload_content=False, timeout=_TIMEOUT, headers={"Accept-Encoding": "identity"})
-            if answer.status != 200:
-                raise Transient(
-                    Reason.SOURCE_UNAVAILABLE,
-                    f"the artifact of {request.source} answers {answer.status} ({request.url}); it is looked up again",
-                )
-            for block in answer.stream(_BLOCK, decode_content=False):
-                size += len(block)
-                refuse_too_large(size, 0, f"the artifact of {request.source}")
-                found.update(block)
-                archive.write(block)
+            headers = {"Accept-Encoding": "identity"}
+            # Closed whatever happens: what is not read to its end does not go back to the pool, which would close it.
+            with pool.request("GET", request.url, preload_content=False, timeout=_TIMEOUT, headers=headers) as answer:
+                if answer.status != 200:
+                    raise Transient(
+                        Reason.SOURCE_UNAVAILABLE,
+                        f"the artifact of {request.source} answers {answer.status} ({request.url}); it is looked up again",
+                    )
+                for block in answer.stream(_BLOCK, decode_content=False):
+                    size += len(block)
+                    refuse_too_large(size, 0, f"the artifact of {request.source}")
+                    found.update(block)
+                    archive.write(block)
     except OSError as exc:
         full = no_room(exc, Path(tempfile.gettempdir()))
         if full is None:
