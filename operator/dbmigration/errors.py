@@ -5,7 +5,7 @@ from typing import NamedTuple
 from dbmigration.api.reasons import Reason
 
 LACKS_RIGHT = "42501"
-"""PostgreSQL's insufficient_privilege: somebody else may have to act, and a file that fails with it may be right as it is."""
+"""PostgreSQL's insufficient_privilege."""
 
 
 class Place(NamedTuple):
@@ -20,6 +20,11 @@ class Place(NamedTuple):
         if self.file is None:
             return ""
         return self.file if self.line is None else f"{self.file}:{self.line}"
+
+
+def lacks_right(reason: Reason, sqlstate: str | None) -> bool:
+    """Whether a file failed for want of a right: somebody else may have to act, and the file may be right as it is."""
+    return sqlstate == LACKS_RIGHT and reason in (Reason.SQL_FAILED, Reason.VERIFY_FAILED, Reason.SEED_FAILED)
 
 
 class DbmigrationError(Exception):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from dbmigration.adopt.foreign import ForeignHistory, ForeignRow, Tool
+from dbmigration.api.listed import listed
 from dbmigration.api.reasons import Reason
 from dbmigration.errors import Permanent, Place
 from dbmigration.migrations.layout import read_version
@@ -54,7 +55,7 @@ class Matching:
             said = "; ".join(f"{match.file.name if match.file else match.row.label}: {match.problem}" for match in broken[:_NAMED])
             found.append(Permanent(Reason.HISTORY_DIRTY, f"half a file cannot be taken over: {said}. Split the file, or let {tool} finish"))
         if lost and not skip_unmatched:
-            said = ", ".join(match.row.label for match in lost[:_NAMED]) + (f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else "")
+            said = listed((match.row.label for match in lost), _NAMED)
             found.append(
                 Permanent(
                     Reason.MISSING_FILES,

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from dbmigration.api.listed import listed
 from dbmigration.api.reasons import Reason
-from dbmigration.errors import LACKS_RIGHT, DbmigrationError, Transient, Usage
-from dbmigration.run.progress import some
+from dbmigration.errors import DbmigrationError, Transient, Usage, lacks_right
 
 if TYPE_CHECKING:
     from dbmigration.run.result import RunResult
@@ -28,7 +28,6 @@ _NEXT = {
     Reason.AUTHENTICATION_FAILED: "check user and password; then run the same command again",
     Reason.OUTCOME_UNKNOWN: "look in the database whether the statement took effect before anything else is run",
 }
-_AS_IT_IS = (Reason.SQL_FAILED, Reason.VERIFY_FAILED, Reason.SEED_FAILED)
 _TAKEN = ("42P04", "42P06", "42P07", "42701", "42710", "42723")
 """PostgreSQL's duplicate_database, _schema, _table, _column, _object and _function."""
 
@@ -91,15 +90,15 @@ def _standing(result: "RunResult") -> Iterator[str]:
     if result.declared is not None:
         yield f"backup: {result.declared}"
     if result.applied:
-        yield f"applied in this run: {some([done.name for done in result.applied])}"
+        yield f"applied in this run: {listed(done.name for done in result.applied)}"
     if result.undone:
-        yield f"undone again: {some([done.name for done in result.undone])}"
+        yield f"undone again: {listed(done.name for done in result.undone)}"
     if result.not_undone:
-        yield f"NOT undone: {some(list(reversed(result.not_undone)))}"
+        yield f"NOT undone: {listed(reversed(result.not_undone))}"
     if result.rolled_back:
-        yield f"rolled back in this run: {some([done.name for done in result.rolled_back])}"
+        yield f"rolled back in this run: {listed(done.name for done in result.rolled_back)}"
     elif result.plan is not None and (waiting := result.pending()):
-        yield f"not applied: {some(list(waiting))}"
+        yield f"not applied: {listed(waiting)}"
     elif result.plan is not None and not result.applied:
         yield "nothing was changed"
 
@@ -114,7 +113,7 @@ def _adopt(error: DbmigrationError, result: "RunResult | None") -> str | None:
 def _next_step(error: DbmigrationError) -> str | None:
     if isinstance(error, Usage):
         return "`--help` shows every option"
-    if error.reason in _AS_IT_IS and error.place.sqlstate == LACKS_RIGHT:
+    if lacks_right(error.reason, error.place.sqlstate):
         return "have that right granted and run the same command again; mend the file if it should not need it"
     if error.reason in _NEXT:
         return _NEXT[error.reason]

@@ -9,7 +9,7 @@ from dbmigration.api.reasons import Reason
 from dbmigration.api.spec import Spec
 from dbmigration.api.status import NEXT_STEP_LIMIT, Status
 from dbmigration.decide.observed import Observed
-from dbmigration.errors import LACKS_RIGHT
+from dbmigration.errors import lacks_right
 
 PAGES: Final = "docs/runbook"
 
@@ -33,7 +33,6 @@ _WHICH: Final = f"see what spec.database names: {_SPEC}"
 _TARGET: Final = f"or leave it out for now, with a lower spec.target: {_EDIT}"
 _MAPS: Final = f"see what the files are made from: {_FILES}"
 
-_OF_A_FILE: Final = (Reason.SQL_FAILED, Reason.VERIFY_FAILED, Reason.SEED_FAILED)
 _GRANTED: Final = ("have the right granted that the message names, or mend {where}", f"once it is granted: {_RETRY}", "{undo}")
 """Of a file that lacks a right: its text may be right as it is, and then nothing else starts a new run."""
 
@@ -247,7 +246,7 @@ def next_steps(observed: Observed, status: Status, *, job: str | None = None) ->
         return ()
     reason = Reason(ready.reason)
     words = _words(observed, status) | ({"job": job} if job else {})
-    denied = reason in _OF_A_FILE and status.run is not None and status.run.sqlstate == LACKS_RIGHT
+    denied = status.run is not None and lacks_right(reason, status.run.sqlstate)
     steps = [clip(step.format_map(words), NEXT_STEP_LIMIT) for step in (_GRANTED if denied else _STEPS[reason])]
     return (*steps, f"read {PAGES}/{reason}.md")
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from dbmigration.api.conditions import Condition, ConditionType, clip, find
+from dbmigration.api.listed import listed
 from dbmigration.api.reasons import Reason
 from dbmigration.api.report import Outcome, Report
 from dbmigration.api.status import Status
@@ -105,20 +106,18 @@ def _migrated(report: Report | None) -> Announcement | None:
     if report is None or not (report.applied_now or report.seeded_now):
         return None
     done = (*report.applied_now, *report.seeded_now)
-    names = ", ".join(done[:_NAMES_TOLD])
-    more = f" and {len(done) - _NAMES_TOLD} more" if len(done) > _NAMES_TOLD else ""
+    names = listed(done, _NAMES_TOLD)
     return Announcement(
-        MIGRATED, clip(f"applied {names}{more}; version {report.version}"), identity=f"{report.run_id}/migrated", at=report.finished_at
+        MIGRATED, clip(f"applied {names}; version {report.version}"), identity=f"{report.run_id}/migrated", at=report.finished_at
     )
 
 
 def _rolled_back(report: Report | None) -> Announcement | None:
     if report is None or not report.rolled_back_now:
         return None
-    names = ", ".join(report.rolled_back_now[:_NAMES_TOLD])
-    more = f" and {len(report.rolled_back_now) - _NAMES_TOLD} more" if len(report.rolled_back_now) > _NAMES_TOLD else ""
+    names = listed(report.rolled_back_now, _NAMES_TOLD)
     lost = f"; lost: {'; '.join(report.losses)}" if report.losses else ""
-    message = f"rolled back {names}{more}; version {report.version or 'none'}{lost}"
+    message = f"rolled back {names}; version {report.version or 'none'}{lost}"
     return Announcement(Reason.ROLLED_BACK, clip(message), identity=f"{report.run_id}/rolled-back", warning=True, at=report.finished_at)
 
 

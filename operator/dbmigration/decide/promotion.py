@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Final
 
 from dbmigration.api.conditions import Verdict, Work, clip
+from dbmigration.api.listed import listed
 from dbmigration.api.reasons import Reason
 from dbmigration.api.spec import Spec
 from dbmigration.api.states import State
@@ -114,8 +115,7 @@ def _many(o: Observed, stage: Stage, pending: int, here: Mapping[str, str | None
 
 
 def _listed(stage: Stage, missing: list[str]) -> Unpromoted:
-    more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
-    return Unpromoted(f"{stage.label}: {', '.join(missing[:_NAMED])}{more}")
+    return Unpromoted(f"{stage.label}: {listed(missing, _NAMED)}")
 
 
 def _missing(stage: Stage, name: str, checksum: str | None) -> str | None:

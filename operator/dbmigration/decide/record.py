@@ -29,7 +29,7 @@ from dbmigration.decide.keys import files_digest
 from dbmigration.decide.looks import compared, in_sync
 from dbmigration.decide.observed import FoundSource, JobSeen, KnownSource, Observed
 from dbmigration.decide.results import Result
-from dbmigration.errors import LACKS_RIGHT
+from dbmigration.errors import lacks_right
 
 _MENDED_IN_THE_FILE = (Reason.REHEARSAL_FAILED, Reason.SQL_FAILED, Reason.VERIFY_FAILED, Reason.SEED_FAILED)
 _ABOUT_THE_SECRET = (Reason.SECRET_MISSING, Reason.SECRET_INVALID, Reason.AUTHENTICATION_FAILED)
@@ -125,7 +125,7 @@ def _finished(observed: Observed, run: RunStatus, result: Result, now: datetime)
         next_retry = now + backoff(retry, failures)
     elif result.reason in _MENDED_IN_THE_FILE:
         mended = "Mend the file: it is tried again when its text changes"
-        if failure is not None and failure.sqlstate == LACKS_RIGHT and result.reason is not Reason.REHEARSAL_FAILED:
+        if failure is not None and lacks_right(result.reason, failure.sqlstate):
             mended = "Once that is granted, ask for another try (dbmigration.dev/retry); a file whose text changes is tried by itself"
         message = f"{clip(message, 900)}. {mended}"
     return RunStatus(

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+from dbmigration.api.listed import listed
 from dbmigration.api.reasons import Reason
 from dbmigration.api.states import State
 from dbmigration.errors import Permanent, Place
@@ -189,7 +190,7 @@ def _environment_required(files: MigrationSet, environment: str | None) -> Perma
     if not bound:
         return None
     known = ", ".join(files.config.environments)
-    message = f"{_names(file.name for file in bound)} run only in some environments: say which one this is ({known})"
+    message = f"{listed(file.name for file in bound)} run only in some environments: say which one this is ({known})"
     return Permanent(Reason.ENVIRONMENT_REQUIRED, message, place=Place(bound[0].name, bound[0].header.environment_line))
 
 
@@ -209,8 +210,8 @@ def _missing_files(files: MigrationSet, history: History, missing: Sequence[Appl
     renamed = [
         f"{name} (renamed to {by_number[number]}?)" for name in names if (number := version_of(name, files.config.layout)[0]) in by_number
     ]
-    hint = f"; {_names(renamed)}" if renamed else ""
-    message = f"applied, but not in the folder: {_names(names)}{hint}. Bring them back: going down is `rollback`"
+    hint = f"; {listed(renamed)}" if renamed else ""
+    message = f"applied, but not in the folder: {listed(names)}{hint}. Bring them back: going down is `rollback`"
     return Permanent(Reason.MISSING_FILES, message, place=Place(names[0]))
 
 
@@ -222,7 +223,7 @@ def _edited(files: MigrationSet, rows: dict[str, AppliedMigration]) -> Permanent
     ]
     if not edited:
         return None
-    message = f"edited after it was applied: {_names(edited)}. Bring the applied text back and put the change into a new migration"
+    message = f"edited after it was applied: {listed(edited)}. Bring the applied text back and put the change into a new migration"
     return Permanent(Reason.CHECKSUM_MISMATCH, message, place=Place(edited[0]))
 
 
@@ -243,7 +244,7 @@ def _partial_edited(
             edited.append(f"{file.name} (the first {done} statements)")
     if not edited:
         return None
-    message = f"edited where it is already done: {_names(edited)}. Bring the finished statements back; only those after them may change"
+    message = f"edited where it is already done: {listed(edited)}. Bring the finished statements back; only those after them may change"
     return Permanent(Reason.PARTIAL_FILE_EDITED, message, place=Place(edited[0].partition(" ")[0]))
 
 
@@ -267,7 +268,7 @@ def _out_of_order(plan: Plan) -> Permanent | None:
     if not late:
         return None
     above = newest.version
-    message = f"{_names(late)} would come after {above}, which is applied: give a number above {above}, or allow it (outOfOrder)"
+    message = f"{listed(late)} would come after {above}, which is applied: give a number above {above}, or allow it (outOfOrder)"
     return Permanent(Reason.OUT_OF_ORDER, message, place=Place(late[0]))
 
 
@@ -275,14 +276,8 @@ def _rolled_back(plan: Plan) -> Permanent | None:
     back = [m.name for m in plan.migrations if m.state is State.ROLLED_BACK and not m.beyond_target]
     if not back:
         return None
-    message = f"rolled back by a person and unchanged since: {_names(back)}. Edit the file, set a lower target, or ask for it again"
+    message = f"rolled back by a person and unchanged since: {listed(back)}. Edit the file, set a lower target, or ask for it again"
     return Permanent(Reason.ROLLED_BACK, message, place=Place(back[0]))
-
-
-def _names(names: Iterable[str]) -> str:
-    """All of them up to ten; a message has 1 KiB."""
-    listed = list(names)
-    return ", ".join(listed[:10]) + (f" and {len(listed) - 10} more" if len(listed) > 10 else "")
 
 
 def _read_and_compare(file: MigrationFile, hashes: tuple[str, ...]) -> bool:

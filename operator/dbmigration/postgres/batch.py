@@ -180,9 +180,9 @@ def locate(error: ServerError, pieces: list[Piece], completed: int) -> tuple[Pie
     before its first statement runs. Without a position the results that came tell the statement, and the error's context the line of
     COPY's data or of a DO block.
     """
+    at = pieces[min(completed, len(pieces) - 1)]
     if error.position is None:
-        piece = pieces[min(completed, len(pieces) - 1)]
-        return piece, piece.line + (_line_of_data(error, piece) or _line_of_block(error, piece))
+        return at, at.line + (_line_of_data(error, at) or _line_of_block(error, at))
     start = 0
     wanted = error.position - 1
     for piece in pieces:
@@ -190,9 +190,7 @@ def locate(error: ServerError, pieces: list[Piece], completed: int) -> tuple[Pie
         if wanted < start + len(text):
             return piece, piece.line + text.count("\n", 0, wanted - start)
         start += len(text)
-    # Counted in an encoding of one byte for each character, which the file has set.
-    piece = pieces[min(completed, len(pieces) - 1)]
-    return piece, piece.line
+    return at, at.line  # counted in an encoding of one byte for each character, which the file has set
 
 
 def _line_of_data(error: ServerError, piece: Piece) -> int:

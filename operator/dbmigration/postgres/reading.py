@@ -96,7 +96,7 @@ def statements_with_data(source: Source) -> Iterator[tuple[Statement, Iterable[b
     """Each statement with the data of its COPY, which are to be taken before the next statement is asked for.
 
     The bytes that are sent have to be those that were planned, and a ConfigMap's folder can be swapped while we read: what is read once
-    more is hashed once more, on the way. Raises Transient SOURCE_CHANGING in the end, when nothing is committed of the last statement.
+    more is hashed once more, on the way. Raises Transient SOURCE_CHANGING behind the last statement.
     """
     if source.parts is not None:
         yield from _with_data(source.parts)

@@ -91,3 +91,9 @@ def row_counts(session: Session) -> dict[str, int]:
         return {}
     counts = " UNION ALL ".join(f"SELECT {literal(name)}::text, pg_catalog.count(*) FROM {name}" for (name,) in names)
     return dict(session.query(counts))
+
+
+def database_bytes(session: Session) -> int:
+    """What the session's database takes on its server's disk."""
+    size: int = session.query("SELECT pg_catalog.pg_database_size(pg_catalog.current_database())")[0][0]
+    return size

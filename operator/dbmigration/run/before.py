@@ -58,8 +58,9 @@ def who_dumps(session: Session, target: BackupTarget) -> Server:
 def check_space(session: Session, target: BackupTarget, result: RunResult, say: Callable[[str], None]) -> int:
     """The database's bytes. Raises Transient BACKUP_SPACE_LOW before the dump is begun, and what `Session.query` raises."""
     from dbmigration.backup.space import check_space as check
+    from dbmigration.postgres.sizes import database_bytes
 
-    size: int = session.query("SELECT pg_catalog.pg_database_size(pg_catalog.current_database())")[0][0]
+    size = database_bytes(session)
     if target.bucket is not None:
         return size
     warning = check(

@@ -6,6 +6,7 @@ from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from dbmigration.api.listed import listed
 from dbmigration.api.reasons import Reason
 from dbmigration.errors import DbmigrationError, Permanent
 from dbmigration.migrations.model import History, MigrationFile, MigrationSet, Plan, Script
@@ -14,7 +15,7 @@ from dbmigration.postgres.history import read_history
 from dbmigration.postgres.session import Session
 from dbmigration.run.options import OnFailure, Rehearsal
 from dbmigration.run.owning import Ownership, look_for_owner, name_owner
-from dbmigration.run.progress import Step, some
+from dbmigration.run.progress import Step
 from dbmigration.run.result import RunResult, now
 from dbmigration.run.rollback import Agree, Choose, RollbackPlan, plan_of, story_of
 from dbmigration.run.source import history_table
@@ -100,7 +101,7 @@ class Engine(Steps):
                     ownership.take_if_known(result, self.say_owner)
                     return
                 _read_to_the_end(session, plan)
-                self.say(Step.PLAN, f"{len(pending)} pending: {some(file.name for file in pending)}", total=len(pending), finished=True)
+                self.say(Step.PLAN, f"{len(pending)} pending: {listed(file.name for file in pending)}", total=len(pending), finished=True)
                 self.lint(session, table, files, plan, result)
                 self.look_before(session, result)
                 rehearsal = self._rehearsal_of(pending, partial(_is_plan_or_its_rest, plan), result)

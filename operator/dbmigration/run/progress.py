@@ -1,14 +1,11 @@
 """What a run says while it works: one small record, printed as a bar by the command line and as a log line by the Job."""
 
-from collections.abc import Callable, Iterable
-from typing import Final, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 from dbmigration.api.steps import Step
 
-__all__ = ["OnProgress", "Progress", "Step", "some"]
-
-_NAMED: Final = 10
-"""So many files are named in one line: a set has hundreds."""
+__all__ = ["OnProgress", "Progress", "Step"]
 
 
 class Progress(NamedTuple):
@@ -30,9 +27,3 @@ class Progress(NamedTuple):
 
 
 OnProgress = Callable[[Progress], None]
-
-
-def some(names: Iterable[str]) -> str:
-    """The first names, and how many more there are."""
-    every = list(names)
-    return ", ".join(every[:_NAMED]) + (f" and {len(every) - _NAMED} more" if len(every) > _NAMED else "")

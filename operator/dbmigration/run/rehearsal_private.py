@@ -12,6 +12,7 @@ from dbmigration.api.reasons import Reason
 from dbmigration.errors import DbmigrationError, Transient
 from dbmigration.postgres.roles import bootstrap_superuser
 from dbmigration.postgres.session import Session
+from dbmigration.postgres.sizes import database_bytes
 from dbmigration.run.progress import Step
 from dbmigration.run.rehearsal_server import OwnPlace, is_disk_full, is_lost, make_alike, make_way, settings_like
 from dbmigration.scratch.binaries import Binaries, choose_binaries
@@ -34,7 +35,7 @@ def look_at_machine(steps: "Steps", live: Session) -> None:
     """
     _binaries(live)
     folder = tempfile.gettempdir()
-    size: int = live.query("SELECT pg_catalog.pg_database_size(pg_catalog.current_database())")[0][0]
+    size = database_bytes(live)
     free = shutil.disk_usage(folder).free
     if free < size + _ROOM_OF_ITS_OWN:
         raise Transient(

@@ -17,6 +17,7 @@ from dbmigration.postgres.quote import identifier
 from dbmigration.postgres.roles import bootstrap_superuser, copy_extension_owners, copy_meanings, copy_roles, copy_tablespaces
 from dbmigration.postgres.session import Session, connect
 from dbmigration.postgres.settings import Settings
+from dbmigration.postgres.sizes import database_bytes
 from dbmigration.run.progress import Step
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ def make_way(given: ConnInfo, database: str) -> ConnInfo:
 
 
 def _check_storage(live: Session, server: ServerBeside) -> None:
-    size: int = live.query("SELECT pg_catalog.pg_database_size(pg_catalog.current_database())")[0][0]
+    size = database_bytes(live)
     if size + _ROOM_OF_ITS_OWN <= server.storage:
         return
     enough = math.ceil((size * 1.5 + _ROOM_OF_ITS_OWN) / 2**30)

@@ -19,6 +19,7 @@ from dbmigration.postgres.conninfo import ConnInfo
 from dbmigration.postgres.history import read_history
 from dbmigration.postgres.session import Session, connect
 from dbmigration.postgres.settings import Settings
+from dbmigration.postgres.sizes import database_bytes
 from dbmigration.postgres.trace import Rewrite, TableLock, Timed, Trace, strongest_first
 from dbmigration.run.engine import Engine
 from dbmigration.run.options import Rehearsal
@@ -132,7 +133,7 @@ def look_at_place(engine: Engine, session: Session, scripts: Iterable[MigrationF
                 "(spec.rehearsal.where, `dbmigration rehearse --private`)",
             )
         drop_leftovers(there, PREFIX, lambda line: engine.say(Step.REHEARSE, line, finished=True))
-        size = session.query("SELECT pg_catalog.pg_database_size(pg_catalog.current_database())")[0][0]
+        size = database_bytes(session)
         where = "the server beside the run" if asked.beside else "the other server" if asked.server else "the database's own server"
         engine.say(Step.REHEARSE, f"the copy will take about {size / 1e6:.0f} MB on {where}", finished=True)
 

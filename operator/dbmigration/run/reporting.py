@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from dbmigration.api import report as api
 from dbmigration.api.backup_record import BackupRecord
 from dbmigration.api.checked import Checked
+from dbmigration.api.listed import listed
 from dbmigration.api.reasons import Reason
 from dbmigration.api.states import State
 from dbmigration.errors import DbmigrationError, Permanent, Transient
@@ -133,8 +134,7 @@ def _stopped(error: DbmigrationError, result: RunResult) -> str:
 
 
 def _some(names: list[str]) -> str:
-    shown = ", ".join(_clip(name, 60) for name in names[:NAMES_SHOWN])
-    return shown + (f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else "")
+    return listed((_clip(name, 60) for name in names), NAMES_SHOWN)
 
 
 def _outcome(error: DbmigrationError | None) -> api.Outcome:

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from dbmigration.api.listed import listed
 from dbmigration.api.reasons import Reason
 from dbmigration.errors import DbmigrationError, Permanent
 from dbmigration.migrations.model import HistoryTable, MigrationFile
@@ -12,7 +13,6 @@ from dbmigration.run.progress import Step
 from dbmigration.run.result import RunResult
 from dbmigration.run.steps import ROLLING_BACK, Steps
 
-_NAMES_SHOWN = 10
 _CAUSE = 200
 
 
@@ -39,9 +39,9 @@ def undo_run(steps: Steps, session: Session, table: HistoryTable, files: tuple[M
     # The file that failed is what the result is about, whatever was worked on since.
     result.working_on = failed
     result.not_undone = tuple(done.name for done in result.applied)
-    said = [f"undone by its rollback scripts: {_names([done.name for done in result.undone])}"] if result.undone else []
+    said = [f"undone by its rollback scripts: {listed(done.name for done in result.undone)}"] if result.undone else []
     if cause is not None:
-        said.append(f"NOT undone: {_names(list(reversed(result.not_undone)))}, because {cause}")
+        said.append(f"NOT undone: {listed(reversed(result.not_undone))}, because {cause}")
     story = "; ".join(said)
     steps.say(Step.ROLLBACK, story, finished=True)
     return story
@@ -67,7 +67,3 @@ def _in_the_way(session: Session, table: HistoryTable, result: RunResult) -> str
             f"undo it yourself first, or mend it and go on"
         )
     return None
-
-
-def _names(names: list[str]) -> str:
-    return ", ".join(names[:_NAMES_SHOWN]) + (f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else "")
