@@ -1,7 +1,9 @@
 """The command line as a person and a script have it: one process, its stdout, stderr and exit status."""
 
+import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +51,19 @@ def succeeds(database: Database, *words: str, changes: dict[str, str] | None = N
     ended = dbmigration(database, *words, changes=changes, cwd=cwd)
     assert ended.status == 0, ended.err
     return ended
+
+
+def asked_to_stop(database: Database, *words: str, once: Callable[[], object], changes: dict[str, str] | None = None) -> int:
+    """The exit status of a command that gets SIGTERM as soon as `once` returns."""
+    process = subprocess.Popen([*COMMAND, *words], env=environment_of(database) | (changes or {}), stdout=subprocess.PIPE)
+    try:
+        once()
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=WITHIN_S)
+    finally:
+        process.kill()
+        process.wait()
+    return process.returncode
 
 
 def three_migrations(tmp_path: Path) -> Path:

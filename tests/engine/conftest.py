@@ -89,3 +89,11 @@ def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(tempfile, "tempdir", str(directory))
     yield directory
     shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def busy(database: Database) -> Database:
+    """With a table that others use."""
+    database.psql("CREATE SCHEMA app; CREATE TABLE app.busy (id int); ALTER TABLE app.busy OWNER TO platform_owner")
+    database.psql("ALTER SCHEMA app OWNER TO platform_owner; INSERT INTO app.busy SELECT generate_series(1, 3)")
+    return database

@@ -1,7 +1,10 @@
 """What engine tests share: folders of migrations, runs in this process, runs in a process of their own."""
 
+import os
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +17,7 @@ from dbmigration.postgres.apply import FileApplied, FileProgress, apply_file, ro
 from dbmigration.postgres.history import read_history
 from dbmigration.postgres.session import Session
 from dbmigration.postgres.settings import Execution
+from dbmigration.run.result import RunResult
 from tests.engine.conftest import Database
 from tests.engine.server import wait_until
 
@@ -22,6 +26,9 @@ PLATFORM = Path(__file__).parents[2] / "migrations"
 
 PLATFORM_TABLE = HistoryTable("platform", "schema_migrations")
 OUR_TABLE = HistoryTable()
+
+GOOD = "BEGIN;\nCREATE TABLE good (id int PRIMARY KEY);\nCOMMIT;\n"
+"""A file with which nothing is wrong."""
 
 QUICK = Execution(lock_timeout_ms=50, lock_retries=2)
 """For tests where a lock is never given."""
@@ -142,3 +149,23 @@ def dump_schema(database: Database, *, without: tuple[str, ...] = ("dbmigration"
     options = [*(f"--exclude-schema={name}" for name in without), *(f"--exclude-table={name}" for name in tables)]
     text = database.server.run("pg_dump", "-s", *options, database=database.name)
     return "\n".join(line for line in text.splitlines() if line and not line.startswith(("--", "\\restrict", "\\unrestrict")))
+
+
+def with_one_killed(run: Callable[[], RunResult], find: Callable[[], int | None]) -> RunResult:
+    """What `run` returns when the process that `find` finds is killed in the middle of it, as the kernel does without memory."""
+    found: list[RunResult] = []
+    worker = threading.Thread(target=lambda: found.append(run()))
+    worker.start()
+    victims: list[int] = []
+
+    def at_work() -> bool:
+        pid = find()
+        if pid is not None:
+            victims.append(pid)
+        return bool(victims) or not worker.is_alive()
+
+    wait_until(at_work, "the file runs in the copy")
+    os.kill(victims[0], signal.SIGKILL)
+    worker.join(120)
+    (result,) = found
+    return result

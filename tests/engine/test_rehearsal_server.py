@@ -2,10 +2,8 @@
 
 import os
 import shutil
-import signal
 import subprocess
 import tempfile
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,8 +23,8 @@ from dbmigration.run.stop import StopRequest
 from dbmigration.scratch.account import account
 from dbmigration.scratch.binaries import choose_binaries
 from tests.engine.conftest import Database
-from tests.engine.server import OWNER, SUPERUSER, unprivileged, wait_until
-from tests.engine.support import applied_names, write_files
+from tests.engine.server import OWNER, SUPERUSER, unprivileged
+from tests.engine.support import applied_names, with_one_killed, write_files
 
 FIRST = {"001_first.sql": "CREATE TABLE first (id int);\nINSERT INTO first SELECT generate_series(1, 100);"}
 ROOM = 2**40
@@ -256,19 +254,7 @@ def test_a_server_that_is_killed_in_mid_rehearsal_is_told_as_such(database: Data
     """As the kernel ends a process of a container that is out of memory."""
     write_files(engine.options.directory, {"002_second.sql": "CREATE TABLE second (id int);\nSELECT pg_sleep(600);"})
     rehearsing = replace(engine, options=replace(engine.options, rehearsal=beside.place()))
-    found: list[RunResult] = []
-    worker = threading.Thread(target=lambda: found.append(rehearsing.run()))
-    worker.start()
-    sleeping: list[int] = []
-
-    def sleeps() -> bool:
-        sleeping[:] = beside.pids_of("pg_sleep")
-        return bool(sleeping) or not worker.is_alive()
-
-    wait_until(sleeps, "the file runs in the copy")
-    os.kill(sleeping[0], signal.SIGKILL)
-    worker.join(120)
-    (result,) = found
+    result = with_one_killed(rehearsing.run, lambda: next(iter(beside.pids_of("pg_sleep")), None))
     assert result.error is not None
     assert result.error.reason is Reason.REHEARSAL_SERVER_FAILED
     assert "resources.limits.memory" in result.error.message

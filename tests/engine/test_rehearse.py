@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dbmigration.run.rehearse import PREFIX
-from tests.engine.command_line import COMMAND, WITHIN_S, Ended, dbmigration, environment_of, succeeds
+from tests.engine.command_line import COMMAND, WITHIN_S, Ended, asked_to_stop, dbmigration, environment_of, succeeds
 from tests.engine.conftest import Database
 from tests.engine.support import PLATFORM, wait_for, write_files
 
@@ -174,16 +174,12 @@ def test_a_run_that_is_asked_to_stop_in_mid_rehearsal_leaves_neither_copy_nor_ch
     """What is left is looked for after each test."""
     write_files(started, {"002_second.sql": "CREATE TABLE second (id int);\nSELECT pg_sleep(600);"})
     words = (*WORDS, "--rehearse", "--backup-dir", str(started.parent / "b"))
-    process = subprocess.Popen([*COMMAND, "apply", "--dir", str(started), *words], env=environment_of(database), stdout=subprocess.PIPE)
-    try:
-        copies = f"pg_stat_activity WHERE datname LIKE '{PREFIX}%' AND state = 'active' AND query LIKE '%pg_sleep%'"
+    copies = f"pg_stat_activity WHERE datname LIKE '{PREFIX}%' AND state = 'active' AND query LIKE '%pg_sleep%'"
+
+    def at_work() -> None:
         wait_for(database, f"EXISTS (SELECT FROM {copies})", "the file runs in the copy")
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=WITHIN_S)
-    finally:
-        process.kill()
-        process.wait()
-    assert process.returncode == 128 + signal.SIGTERM
+
+    assert asked_to_stop(database, "apply", "--dir", str(started), *words, once=at_work) == 128 + signal.SIGTERM
     untouched(database)
 
 

@@ -1,12 +1,9 @@
 """dbmigration rehearse --private: on a server of this machine, as a role that may make no database; nothing of it stays."""
 
-import os
 import re
 import shutil
 import signal
-import subprocess
 import tempfile
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -24,10 +21,10 @@ from dbmigration.run.rehearse import rehearse
 from dbmigration.run.result import RunResult
 from dbmigration.run.stop import StopRequest
 from dbmigration.scratch.binaries import choose_binaries
-from tests.engine.command_line import COMMAND, WITHIN_S, Ended, dbmigration, environment_of, succeeds
+from tests.engine.command_line import Ended, asked_to_stop, dbmigration, succeeds
 from tests.engine.conftest import Database
 from tests.engine.server import OWNER, SUPERUSER, wait_until
-from tests.engine.support import write_files
+from tests.engine.support import with_one_killed, write_files
 
 FIRST = {"001_first.sql": "CREATE TABLE first (id int);\nINSERT INTO first SELECT generate_series(1, 100);"}
 WORDS = ("--lint", "never")
@@ -148,37 +145,27 @@ def test_what_touches_the_whole_server_runs_what_leaves_it_does_not(
 def test_a_stop_in_mid_rehearsal_leaves_no_server_and_no_row(database: Database, started: Path, temporary: Path) -> None:
     """What is left in the folder is looked for after each test."""
     write_files(started, {"002_second.sql": "CREATE TABLE second (id int);\nSELECT pg_sleep(600);"})
-    command = [*COMMAND, "rehearse", "--private", "--dir", str(started), *WORDS]
-    process = subprocess.Popen(command, env=environment_of(database) | {"TMPDIR": str(temporary)}, stdout=subprocess.PIPE)
-    try:
+    words = ("rehearse", "--private", "--dir", str(started), *WORDS)
+    servers: list[int] = []
+
+    def at_work() -> None:
         wait_until(lambda: sleeper(temporary) is not None, "the file runs in the copy")
         found = sleeper(temporary)
         assert found is not None
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=WITHIN_S)
-    finally:
-        process.kill()
-        process.wait()
-    assert process.returncode == 128 + signal.SIGTERM
-    assert not Path(f"/proc/{found.pid}").exists()
+        servers.append(found.pid)
+
+    assert asked_to_stop(database, *words, once=at_work, changes={"TMPDIR": str(temporary)}) == 128 + signal.SIGTERM
+    assert not Path(f"/proc/{servers[0]}").exists()
 
 
 def test_a_server_that_is_killed_for_its_memory_is_told_as_such(database: Database, started: Path, temporary: Path) -> None:
     write_files(started, {"002_second.sql": "CREATE TABLE second (id int);\nSELECT pg_sleep(600);"})
-    found: list[RunResult] = []
-    worker = threading.Thread(target=lambda: found.append(in_this_process(database, started)))
-    worker.start()
-    victims: list[int] = []
 
-    def sleeps() -> bool:
-        if at_work := sleeper(temporary):
-            victims.append(at_work.pid)
-        return bool(victims) or not worker.is_alive()
+    def at_work() -> int | None:
+        found = sleeper(temporary)
+        return None if found is None else found.pid
 
-    wait_until(sleeps, "the file runs in the copy")
-    os.kill(victims[0], signal.SIGKILL)
-    worker.join(120)
-    (result,) = found
+    result = with_one_killed(lambda: in_this_process(database, started), at_work)
     assert result.error is not None
     assert result.error.reason is Reason.REHEARSAL_SERVER_FAILED
     assert "ran out of memory" in result.error.message

@@ -8,12 +8,10 @@ import pytest
 
 from dbmigration.api.reasons import Reason
 from dbmigration.errors import DbmigrationError, Permanent, Transient
-from dbmigration.postgres.apply import apply_file
-from dbmigration.postgres.history import read_history
 from dbmigration.postgres.settings import Execution
 from tests.engine.conftest import Database
+from tests.engine.stepping import FIVE, NAME, failing, invalid_indexes
 from tests.engine.support import (
-    OUR_TABLE,
     QUICK,
     applied_names,
     apply_all,
@@ -24,26 +22,6 @@ from tests.engine.support import (
     wait_for,
     write_files,
 )
-
-NAME = "001_steps.sql"
-
-
-def failing(database: Database, directory: Path, text: str, **others: str) -> DbmigrationError:
-    with pytest.raises(DbmigrationError) as caught:
-        apply_all(database, write_files(directory, {NAME: text, **others}))
-    return caught.value
-
-
-def invalid_indexes(database: Database) -> str:
-    return database.psql("SELECT indexrelid::regclass FROM pg_index WHERE NOT indisvalid ORDER BY 1")
-
-
-FIVE = """CREATE TABLE t (id int);
-INSERT INTO t VALUES (1), (1);
-CREATE UNIQUE INDEX CONCURRENTLY t_id ON t (id);
-CREATE INDEX CONCURRENTLY t_id2 ON t (id);
-INSERT INTO t VALUES (7);
-"""
 
 
 def test_failed_midway_non_transactional_says_what_is_done_and_resumes_at_3(database: Database, tmp_path: Path) -> None:
@@ -93,79 +71,6 @@ def test_if_not_exists_does_not_hide_an_index_that_someone_else_left_invalid(dat
     database.psql("DROP INDEX t_id; TRUNCATE t")
     apply_all(database, write_files(tmp_path, {NAME: "CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS t_id ON t (id);\n"}))
     assert invalid_indexes(database) == ""
-
-
-def test_the_unfinished_rest_may_be_mended(database: Database, tmp_path: Path) -> None:
-    failing(database, tmp_path, FIVE)
-    mended = FIVE.replace("UNIQUE INDEX CONCURRENTLY t_id ON t (id)", "INDEX CONCURRENTLY t_id ON t (id)")
-    assert apply_all(database, write_files(tmp_path, {NAME: mended})).files == [NAME]
-    assert invalid_indexes(database) == ""
-    assert database.psql("SELECT indisunique FROM pg_index WHERE indexrelid = 't_id'::regclass") == "f"
-
-
-@pytest.mark.parametrize("change", [("(1), (1)", "(1), (2)"), ("INSERT INTO t VALUES (1), (1);\n", "")])
-def test_the_finished_part_may_not_be_edited(database: Database, tmp_path: Path, change: tuple[str, str]) -> None:
-    failing(database, tmp_path, FIVE)
-    rows = database.psql("TABLE t")
-    error = failing(database, tmp_path, FIVE.replace(*change))
-    assert error.reason is Reason.PARTIAL_FILE_EDITED
-    assert database.psql("TABLE t") == rows
-    assert statements_done(database, NAME) == [1, 2]
-
-
-def test_an_edit_that_comes_after_the_plan_is_found_too(database: Database, tmp_path: Path) -> None:
-    failing(database, tmp_path, FIVE)
-    file = write_files(tmp_path, {NAME: FIVE.replace("(1), (1)", "(1), (2)")}).files[0]
-    with pytest.raises(Permanent) as caught, database.connect() as session:
-        apply_file(session, file, table=OUR_TABLE, execution=Execution(), run_id="r", on_progress=lambda _: None)
-    assert (caught.value.reason, caught.value.place.line) == (Reason.PARTIAL_FILE_EDITED, 2)
-    assert statements_done(database, NAME) == [1, 2]
-
-
-def test_line_ends_of_the_finished_part_may_change(database: Database, tmp_path: Path) -> None:
-    failing(database, tmp_path, FIVE.replace("(1), (1)", "(1),\n(1)"))
-    database.psql("TRUNCATE t")
-    apply_all(database, write_files(tmp_path, {NAME: FIVE.replace("(1), (1)", "(1),\n(1)").replace("\n", "\r\n")}))
-    assert applied_names(database) == [NAME]
-
-
-def test_a_resume_replays_the_files_settings(database: Database, tmp_path: Path) -> None:
-    database.psql("CREATE ROLE other; GRANT other TO platform_owner")
-    text = (
-        "CREATE SCHEMA app;\nGRANT ALL ON SCHEMA app TO other;\nSET search_path = app;\nSET ROLE other;\nCREATE TABLE t (id int);\n"
-        "INSERT INTO t VALUES (1), (1);\nCREATE UNIQUE INDEX CONCURRENTLY t_id ON t (id);\nCREATE TABLE after (id int);\n"
-    )
-    failing(database, tmp_path, text)
-    assert statements_done(database, NAME) == [1, 2, 3, 4, 5, 6]
-    database.psql("TRUNCATE app.t")
-    apply_all(database, write_files(tmp_path, {NAME: text}))
-    assert database.psql("SELECT tablename, tableowner FROM pg_tables WHERE schemaname = 'app' ORDER BY 1") == "after|other\nt|other"
-    assert database.psql("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'dbmigration'") == "platform_owner"
-    database.psql("DROP OWNED BY other; DROP ROLE other")
-
-
-def test_a_lost_temporary_object_is_refused_when_more_was_done(database: Database, tmp_path: Path) -> None:
-    text = (
-        "CREATE TEMP TABLE scratch (id int);\nCREATE TABLE t (id int);\nINSERT INTO t VALUES (1), (1);\n"
-        "CREATE UNIQUE INDEX CONCURRENTLY i ON t (id);\n"
-    )
-    failing(database, tmp_path, text)
-    database.psql("TRUNCATE t")
-    error = failing(database, tmp_path, text)
-    assert (error.reason, error.place.line) == (Reason.OUTCOME_UNKNOWN, 1)
-
-
-def test_a_lost_temporary_object_starts_over_when_nothing_else_was_done(database: Database, tmp_path: Path) -> None:
-    database.psql("CREATE TABLE t (id int); INSERT INTO t VALUES (1), (1); ALTER TABLE t OWNER TO platform_owner")
-    text = (
-        "CREATE TEMP TABLE scratch AS SELECT 42 AS id;\nCREATE UNIQUE INDEX CONCURRENTLY i ON t (id);\n"
-        "INSERT INTO t SELECT id FROM scratch;\n"
-    )
-    failing(database, tmp_path, text)
-    assert statements_done(database, NAME) == [1]
-    database.psql("TRUNCATE t")
-    apply_all(database, write_files(tmp_path, {NAME: text}))
-    assert database.psql("TABLE t") == "42"
 
 
 def test_blocks_of_the_file_are_transactions_with_their_progress(database: Database, tmp_path: Path) -> None:
@@ -322,22 +227,6 @@ def test_a_non_transactional_rollback_script_works_and_resumes(database: Databas
     assert database.psql("SELECT to_regclass('t') IS NULL AND to_regclass('i') IS NULL") == "t"
 
 
-@pytest.mark.parametrize("happened", [True, False, None], ids=["valid", "absent", "invalid"])
-def test_an_index_build_whose_end_nobody_saw_is_looked_up(database: Database, tmp_path: Path, happened: bool | None) -> None:
-    """The state that a crash right before, within and right after CREATE INDEX CONCURRENTLY leaves."""
-    text = "CREATE TABLE t (id int);\nINSERT INTO t VALUES (1), (1);\nCREATE UNIQUE INDEX CONCURRENTLY i ON t (id);\n"
-    failing(database, tmp_path, text)  # leaves intent and INVALID index
-    if happened is not None:
-        database.psql("DROP INDEX i")
-    database.psql("TRUNCATE t")
-    if happened:
-        database.psql("CREATE UNIQUE INDEX i ON t (id); ALTER TABLE t OWNER TO platform_owner")
-    before = database.psql("SELECT to_regclass('i')::oid")
-    apply_all(database, write_files(tmp_path, {NAME: text}))
-    assert database.psql("SELECT indisvalid FROM pg_index WHERE indexrelid = 'i'::regclass") == "t"
-    assert (database.psql("SELECT 'i'::regclass::oid") == before) is bool(happened)
-
-
 def test_lock_timeouts_within_the_file_are_tried_again_where_it_stands(database: Database, tmp_path: Path) -> None:
     database.psql("CREATE TABLE busy (id int); ALTER TABLE busy OWNER TO platform_owner")
     text = "CREATE TABLE t (id int);\nVACUUM t;\nALTER TABLE busy ADD COLUMN x int;\n"
@@ -351,33 +240,6 @@ def test_lock_timeouts_within_the_file_are_tried_again_where_it_stands(database:
         assert statements_done(database, NAME) == [1, 2]
     apply_all(database, write_files(tmp_path, {NAME: text}))
     assert applied_names(database) == [NAME]
-
-
-UNSEEN = "CREATE TABLE t (id int);\nINSERT INTO t VALUES (1), (1);\nCREATE UNIQUE INDEX CONCURRENTLY i ON t (id);\n"
-"""Fails with its intent written down, as if the run had been killed there."""
-
-
-def test_a_statement_that_happened_unseen_may_not_be_edited(database: Database, tmp_path: Path) -> None:
-    failing(database, tmp_path, UNSEEN)
-    database.psql("DROP INDEX i; TRUNCATE t; CREATE UNIQUE INDEX i ON t (id); ALTER TABLE t OWNER TO platform_owner")
-    error = failing(database, tmp_path, UNSEEN.replace("(id);\n", "(id) WHERE id > 1;\n"))
-    assert (error.reason, error.place.file, error.place.line) == (Reason.PARTIAL_FILE_EDITED, NAME, 3)
-    assert history_of(database).applied == ()
-
-
-def test_a_statement_whose_end_nobody_saw_may_not_be_taken_out(database: Database, tmp_path: Path) -> None:
-    failing(database, tmp_path, UNSEEN)
-    error = failing(database, tmp_path, UNSEEN.partition("CREATE UNIQUE")[0], **{"002_next.sql": "CREATE TABLE never ();"})
-    assert (error.reason, error.place.file) == (Reason.PARTIAL_FILE_EDITED, NAME)
-    assert database.psql("SELECT to_regclass('never') IS NULL") == "t"
-
-
-def test_progress_that_somebody_made_a_gap_in_is_not_guessed_about(database: Database, tmp_path: Path) -> None:
-    failing(database, tmp_path, UNSEEN)
-    database.psql("DELETE FROM dbmigration.progress WHERE statement = 2")
-    error = failing(database, tmp_path, UNSEEN)
-    assert (error.reason, error.place.line) == (Reason.OUTCOME_UNKNOWN, 2)
-    assert "dbmigration.progress" in error.message
 
 
 def test_a_block_of_long_statements_is_sent_in_pieces_and_is_one_transaction(database: Database, tmp_path: Path) -> None:
@@ -424,36 +286,3 @@ def test_what_is_known_of_a_statement_is_written_down_though_a_late_cancel_hits_
     assert [error.reason for error in raised] == [Reason.INTERRUPTED]
     assert statements_done(database, NAME) == [1]
     assert database.psql("SELECT to_regclass('never') IS NULL") == "t"
-
-
-def test_an_unfinished_file_that_is_edited_into_one_transaction_goes_on_where_it_stands(database: Database, tmp_path: Path) -> None:
-    """Giving up CONCURRENTLY is the commonest way to mend such a file, and what is done must not be done twice."""
-    database.psql("CREATE TABLE t (id int); ALTER TABLE t OWNER TO platform_owner")
-    text = "INSERT INTO t VALUES (1), (1);\nCREATE UNIQUE INDEX CONCURRENTLY i ON t (id);\n"
-    failing(database, tmp_path, text)
-    assert statements_done(database, NAME) == [1]
-    mended = text.replace("UNIQUE INDEX CONCURRENTLY", "INDEX")
-    (result,) = apply_all(database, write_files(tmp_path, {NAME: mended})).results
-    assert result.transactional is False
-    assert database.psql("SELECT count(*) FROM t") == "2"
-    assert database.psql("SELECT indisvalid FROM pg_index WHERE indexrelid = 'i'::regclass") == "t"
-    assert (applied_names(database), history_of(database).partial) == ([NAME], {})
-
-
-def test_an_unfinished_rollback_script_that_is_edited_into_one_transaction_goes_on_where_it_stands(
-    database: Database, tmp_path: Path
-) -> None:
-    back = "INSERT INTO undone VALUES (1);\nDROP INDEX CONCURRENTLY misspelt;\n"
-    database.psql("CREATE TABLE undone (id int); ALTER TABLE undone OWNER TO platform_owner")
-    given = {NAME: "CREATE TABLE t (id int);\nCREATE INDEX i ON t (id);\n", "rollback-001.sql": back}
-    files = write_files(tmp_path, given)
-    apply_all(database, files)
-    with database.connect() as session, pytest.raises(Permanent):
-        roll_back(session, files, NAME)
-    mended = write_files(tmp_path, {"rollback-001.sql": back.replace("CONCURRENTLY misspelt", "i")})
-    with database.connect() as session:
-        read_history(session, OUR_TABLE)
-        roll_back(session, mended, NAME)
-    assert database.psql("SELECT count(*) FROM undone") == "1"
-    assert database.psql("SELECT to_regclass('i') IS NULL") == "t"
-    assert applied_names(database) == []

@@ -6,6 +6,7 @@ from dbmigration.api.report import RehearsalReport, RehearsedFile
 from dbmigration.api.status import RunStatus, Status
 from dbmigration.decide.decision import Decision
 from dbmigration.decide.observed import Blocked, MissingSource, Observed, PodSeen, PodState, RestoreJob
+from dbmigration.decide.restoring.observed import RestoreDecision
 from dbmigration.decide.rules import decide
 from tests.unit.observing import NOW, spec
 
@@ -33,7 +34,7 @@ def status(the_run: RunStatus | None, **changes: object) -> Status:
     return Status(run=the_run).model_copy(update=changes)
 
 
-def ready(decision: Decision) -> tuple[str, str, str]:
+def ready(decision: Decision | RestoreDecision) -> tuple[str, str, str]:
     """Status and reason of Ready, and which of Reconciling and Stalled is there."""
     conditions = decision.status.conditions
     found = find(conditions, ConditionType.READY)

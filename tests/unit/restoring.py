@@ -4,7 +4,6 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from dbmigration.api.conditions import ConditionType, find
 from dbmigration.api.reasons import Reason
 from dbmigration.api.report import Database, Failure, Outcome
 from dbmigration.api.restore import RestoreSpec
@@ -14,7 +13,7 @@ from dbmigration.api.restore_status import RestoreRunStatus, RestoreStatus
 from dbmigration.api.status import DatabaseStatus, Status
 from dbmigration.decide import keys
 from dbmigration.decide.observed import JobSeen, PodSeen, PodState
-from dbmigration.decide.restoring.observed import MigrationSeen, RestoreDecision, RestoreObserved, StepJob
+from dbmigration.decide.restoring.observed import MigrationSeen, RestoreObserved, StepJob
 from dbmigration.decide.restoring.start import step_key
 from tests.unit.observing import BACKUP, NOW, RUNNER, SPEC
 from tests.unit.observing import spec as migration_spec
@@ -125,13 +124,4 @@ def failure(reason: Reason, *, transient: bool) -> RestoreReport:
     return report(outcome=Outcome.FAILED, reason=reason, message="it failed", failure=told, restored=None)
 
 
-RECONCILING, STALLED, NEITHER = "Reconciling", "Stalled", ""
 S3 = migration_spec(backup={"destination": {"s3": {"bucket": "own", "prefix": "prod", "secretRef": {"name": "keys"}}}})
-
-
-def ready(decision: RestoreDecision) -> tuple[str, str, str]:
-    conditions = decision.status.conditions
-    found = find(conditions, ConditionType.READY)
-    assert found is not None
-    work = [c.type for c in conditions if c.type in (ConditionType.RECONCILING, ConditionType.STALLED)]
-    return found.status, found.reason, "".join(work)

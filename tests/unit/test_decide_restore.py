@@ -13,13 +13,11 @@ from dbmigration.decide.leftovers import JOBS_KEPT, LINGERING
 from dbmigration.decide.observed import AllowLists, Blocked, PodSeen, PodState
 from dbmigration.decide.restoring.observed import RestoreObserved
 from dbmigration.decide.restoring.rules import RULES, decide, start_refused
+from tests.unit.deciding import NEITHER, RECONCILING, STALLED, ready
 from tests.unit.observing import BACKUP, NOW, RUNNER
 from tests.unit.observing import spec as migration_spec
 from tests.unit.restoring import (
-    NEITHER,
-    RECONCILING,
     S3,
-    STALLED,
     SUSPENDED,
     SWAP,
     SWAPPED,
@@ -31,7 +29,6 @@ from tests.unit.restoring import (
     job,
     migration,
     observed,
-    ready,
     report,
     restore_spec,
     restored,
